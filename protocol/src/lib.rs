@@ -1,1 +1,8 @@
-//! Skeleton.
+//! What all Weft nodes must agree on. Pure: no clock, no socket, no disk, no thread, no async.
+//!
+//! Where it sits: below everything. `storage`, `node` and `testnet` depend on it; it depends on no part of Weft.
+
+pub mod id;
+pub mod wire;
+
+pub use id::Id;
