@@ -3,6 +3,8 @@
 //! Where it sits: below everything. `storage`, `node` and `testnet` depend on it; it depends on no part of Weft.
 
 pub mod id;
+pub mod keys;
 pub mod wire;
 
 pub use id::Id;
+pub use keys::NodeKey;
