@@ -11,12 +11,16 @@ pub mod assignment;
 pub mod attestation;
 pub mod canonical;
 pub mod crank;
+pub mod election;
 pub mod id;
 pub mod keys;
 pub mod merkle;
 pub mod message;
+pub mod network;
 pub mod outcome;
 pub mod refusal;
 pub mod wire;
 
 pub use id::Id;
+pub use keys::NodeKey;
+pub use network::Network;
