@@ -2,7 +2,12 @@
 //!
 //! Where it sits: below everything. `storage`, `node` and `testnet` depend on it; it depends on no part of Weft.
 
+pub mod ans104;
+pub mod arweave;
+pub mod b64;
 pub mod id;
+pub mod keys;
 pub mod wire;
 
 pub use id::Id;
+pub use keys::{Jwk, NodeKey};
