@@ -5,9 +5,12 @@
 pub mod ans104;
 pub mod arweave;
 pub mod b64;
+pub mod election;
 pub mod id;
 pub mod keys;
+pub mod network;
 pub mod wire;
 
 pub use id::Id;
 pub use keys::{Jwk, NodeKey};
+pub use network::Network;
