@@ -5,6 +5,7 @@
 pub mod election;
 pub mod id;
 pub mod keys;
+pub mod market;
 pub mod network;
 pub mod wire;
 
