@@ -8,6 +8,7 @@ pub mod b64;
 pub mod election;
 pub mod id;
 pub mod keys;
+pub mod market;
 pub mod network;
 pub mod wire;
 
