@@ -7,13 +7,16 @@
 //! signed ([`attestation`]) by a provider chosen on the [`market`]; its outbox goes out with proofs ([`crank`]).
 
 pub mod ans104;
+pub mod arweave;
 pub mod assignment;
 pub mod attestation;
+pub mod b64;
 pub mod canonical;
 pub mod crank;
 pub mod election;
 pub mod id;
 pub mod keys;
+pub mod market;
 pub mod merkle;
 pub mod message;
 pub mod network;
@@ -22,5 +25,5 @@ pub mod refusal;
 pub mod wire;
 
 pub use id::Id;
-pub use keys::NodeKey;
+pub use keys::{Jwk, NodeKey};
 pub use network::Network;
