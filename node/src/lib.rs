@@ -6,3 +6,4 @@
 pub mod compute;
 pub mod config;
 pub mod door;
+pub mod network;
