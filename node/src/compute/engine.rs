@@ -34,7 +34,9 @@ pub enum EngineError {
         most: u64,
     },
     /// The cache folder cannot be used.
-    #[error("the folder for compiled modules, {path}, cannot be used: {source}; choose another or make it writable")]
+    #[error(
+        "the folder for compiled modules, {path}, cannot be used: {source}; choose another or make it writable"
+    )]
     Cache {
         /// The folder.
         path: String,
@@ -65,16 +67,41 @@ impl Engine {
     /// # Errors
     /// A setting is out of range, the cache folder cannot be used, or the machine is not supported.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        check("max_memory_bytes", config.max_memory_bytes, 1 << 16, MEMORY_CEILING)?;
+        check(
+            "max_memory_bytes",
+            config.max_memory_bytes,
+            1 << 16,
+            MEMORY_CEILING,
+        )?;
         check("fuel_per_slot", config.fuel_per_slot, 1, i64::MAX as u64)?;
-        check("max_output_bytes", config.max_output_bytes as u64, 1, 1 << 30)?;
-        check("max_module_bytes", config.max_module_bytes as u64, 8, 1 << 30)?;
+        check(
+            "max_output_bytes",
+            config.max_output_bytes as u64,
+            1,
+            1 << 30,
+        )?;
+        check(
+            "max_module_bytes",
+            config.max_module_bytes as u64,
+            8,
+            1 << 30,
+        )?;
         let wasmtime = wasmtime::Engine::new(&settings())
             .map_err(|error| EngineError::Unavailable(format!("{error:#}")))?;
-        let cache = Cache::open(&config.cache_dir, &wasmtime)
-            .map_err(|source| EngineError::Cache { path: config.cache_dir.display().to_string(), source })?;
+        let cache =
+            Cache::open(&config.cache_dir, &wasmtime).map_err(|source| EngineError::Cache {
+                path: config.cache_dir.display().to_string(),
+                source,
+            })?;
         let profile = EngineProfile::of(&config);
-        Ok(Self { inner: Arc::new(Inner { wasmtime, cache, config, profile }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                wasmtime,
+                cache,
+                config,
+                profile,
+            }),
+        })
     }
 
     /// What decides outcomes besides module and messages.
@@ -91,11 +118,17 @@ impl Engine {
     pub fn load(&self, wasm: &[u8], format: ModuleFormat) -> Result<Module, LoadError> {
         let config = &self.inner.config;
         if wasm.len() > config.max_module_bytes {
-            return Err(LoadError::TooLarge { size: wasm.len(), limit: config.max_module_bytes });
+            return Err(LoadError::TooLarge {
+                size: wasm.len(),
+                limit: config.max_module_bytes,
+            });
         }
         let id = Id::sha256(wasm);
         let prepared = prepare(wasm)?;
-        let compiled = self.inner.cache.module(&self.inner.wasmtime, id, &prepared)?;
+        let compiled = self
+            .inner
+            .cache
+            .module(&self.inner.wasmtime, id, &prepared)?;
         check_memory(&compiled, format, config.max_memory_bytes)?;
         let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;
         abi::check_exports(&compiled, format)?;
@@ -111,12 +144,23 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("profile", &self.inner.profile).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("profile", &self.inner.profile)
+            .finish_non_exhaustive()
     }
 }
 
 fn check(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), EngineError> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(EngineError::Setting { field, value, least, most }) }
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(EngineError::Setting {
+            field,
+            value,
+            least,
+            most,
+        })
+    }
 }
 
 /// The deterministic profile. Threads, garbage-collected types and stack switching are not even compiled in.
@@ -141,7 +185,11 @@ fn settings() -> wasmtime::Config {
     config
 }
 
-fn check_memory(module: &wasmtime::Module, format: ModuleFormat, limit: u64) -> Result<(), LoadError> {
+fn check_memory(
+    module: &wasmtime::Module,
+    format: ModuleFormat,
+    limit: u64,
+) -> Result<(), LoadError> {
     let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
         return Err(LoadError::MissingExport("memory".to_owned()));
     };
@@ -152,7 +200,9 @@ fn check_memory(module: &wasmtime::Module, format: ModuleFormat, limit: u64) -> 
     let wide = format == ModuleFormat::Emscripten64;
     if memory.is_64() != wide {
         let (has, wants) = if wide { ("32", "64") } else { ("64", "32") };
-        return Err(LoadError::Unsupported(format!("{has}-bit memory where its Module-Format {format} says {wants}-bit")));
+        return Err(LoadError::Unsupported(format!(
+            "{has}-bit memory where its Module-Format {format} says {wants}-bit"
+        )));
     }
     if memory.is_shared() {
         return Err(LoadError::Unsupported("shared memory".to_owned()));

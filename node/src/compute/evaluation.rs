@@ -60,7 +60,10 @@ impl EvalErrorKind {
 
 impl EvalError {
     pub(crate) fn new(kind: EvalErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

@@ -160,8 +160,16 @@ impl Pool {
     /// The operating system refuses a thread.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
         let threads = config.threads.get();
-        let shared = Arc::new(Shared { config, table: Mutex::default(), wake: Condvar::new() });
-        let pool = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
+        let shared = Arc::new(Shared {
+            config,
+            table: Mutex::default(),
+            wake: Condvar::new(),
+        });
+        let pool = Self {
+            owner: Arc::new(Owner {
+                shared: Arc::clone(&shared),
+            }),
+        };
         for index in 0..threads {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -178,9 +186,17 @@ impl Pool {
     ///
     /// # Errors
     /// See [`PoolError`]. Whatever it is, the state stands after the last job that was evaluated; ask [`Pool::state`].
-    pub async fn run(&self, process: Id, module: &Module, jobs: Vec<Job>) -> Result<Vec<Evaluation>, PoolError> {
+    pub async fn run(
+        &self,
+        process: Id,
+        module: &Module,
+        jobs: Vec<Job>,
+    ) -> Result<Vec<Evaluation>, PoolError> {
         let slots = jobs.iter().map(|job| job.slot);
-        let dense = slots.clone().zip(slots.skip(1)).all(|(slot, next)| slot.checked_add(1) == Some(next));
+        let dense = slots
+            .clone()
+            .zip(slots.skip(1))
+            .all(|(slot, next)| slot.checked_add(1) == Some(next));
         if !dense {
             return Err(PoolError::BadJobs("the jobs' slots are not consecutive"));
         }
@@ -188,15 +204,22 @@ impl Pool {
             return Err(PoolError::BadJobs("too many jobs at once"));
         }
         let module = module.clone();
-        self.submit(process, move |seat| seat.run(&module, &jobs)).await
+        self.submit(process, move |seat| seat.run(&module, &jobs))
+            .await
     }
 
     /// Evaluates a message on a copy of the process; nothing remains of it.
     ///
     /// # Errors
     /// The process is not loaded, or the queue is full.
-    pub async fn dry_run(&self, process: Id, msg_json: String, env_json: Arc<str>) -> Result<Evaluation, PoolError> {
-        self.submit(process, move |seat| seat.dry_run(&msg_json, &env_json)).await
+    pub async fn dry_run(
+        &self,
+        process: Id,
+        msg_json: String,
+        env_json: Arc<str>,
+    ) -> Result<Evaluation, PoolError> {
+        self.submit(process, move |seat| seat.dry_run(&msg_json, &env_json))
+            .await
     }
 
     /// The state root of the process and the slot that it would evaluate next.
@@ -227,7 +250,10 @@ impl Pool {
         next_slot: u64,
     ) -> Result<(), PoolError> {
         let module = module.clone();
-        self.submit(process, move |seat| seat.restore(&module, &snapshot, next_slot)).await
+        self.submit(process, move |seat| {
+            seat.restore(&module, &snapshot, next_slot)
+        })
+        .await
     }
 
     /// Forgets the process's state, after the tasks that wait for it.
@@ -281,7 +307,9 @@ impl Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("stats", &self.stats()).finish()
+        f.debug_struct("Pool")
+            .field("stats", &self.stats())
+            .finish()
     }
 }
 
@@ -307,7 +335,10 @@ fn work(shared: &Shared) {
             return;
         }
         let Some((process, task, mut seat)) = table.take() else {
-            table = shared.wake.wait(table).unwrap_or_else(PoisonError::into_inner);
+            table = shared
+                .wake
+                .wait(table)
+                .unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         drop(table);

@@ -36,7 +36,12 @@ struct Entry {
 }
 
 impl Table {
-    pub(super) fn push(&mut self, process: Id, task: Task, config: &PoolConfig) -> Result<(), Full> {
+    pub(super) fn push(
+        &mut self,
+        process: Id,
+        task: Task,
+        config: &PoolConfig,
+    ) -> Result<(), Full> {
         if self.waiting >= config.max_waiting {
             return Err(Full::Pool);
         }
@@ -95,17 +100,31 @@ impl Table {
     fn park(&mut self, config: &PoolConfig) {
         loop {
             let staying = || self.processes.values().filter(|entry| !entry.leaving);
-            let weights = staying().filter_map(|entry| entry.seat.as_ref()).map(Seat::live_bytes);
-            let (count, bytes) =
-                weights.filter(|bytes| *bytes > 0).fold((0, 0_usize), |(count, sum), bytes| (count + 1, sum.saturating_add(bytes)));
+            let weights = staying()
+                .filter_map(|entry| entry.seat.as_ref())
+                .map(Seat::live_bytes);
+            let (count, bytes) = weights
+                .filter(|bytes| *bytes > 0)
+                .fold((0, 0_usize), |(count, sum), bytes| {
+                    (count + 1, sum.saturating_add(bytes))
+                });
             // One process may be larger than the limit: it stays as long as it is alone.
             if count <= config.max_live.max(1) && (bytes <= config.max_live_bytes || count <= 1) {
                 return;
             }
             let idle = |entry: &Entry| {
-                !entry.leaving && entry.queue.is_empty() && entry.seat.as_ref().is_some_and(|seat| seat.live_bytes() > 0)
+                !entry.leaving
+                    && entry.queue.is_empty()
+                    && entry
+                        .seat
+                        .as_ref()
+                        .is_some_and(|seat| seat.live_bytes() > 0)
             };
-            let oldest = self.processes.iter_mut().filter(|(_, entry)| idle(entry)).min_by_key(|(_, entry)| entry.used);
+            let oldest = self
+                .processes
+                .iter_mut()
+                .filter(|(_, entry)| idle(entry))
+                .min_by_key(|(_, entry)| entry.used);
             let Some((process, entry)) = oldest else {
                 return;
             };
@@ -120,9 +139,17 @@ impl Table {
     fn forget(&mut self, config: &PoolConfig) {
         while self.stats().parked_bytes > config.max_parked_bytes {
             let parked = |entry: &Entry| {
-                entry.queue.is_empty() && entry.seat.as_ref().is_some_and(|seat| seat.parked_bytes() > 0)
+                entry.queue.is_empty()
+                    && entry
+                        .seat
+                        .as_ref()
+                        .is_some_and(|seat| seat.parked_bytes() > 0)
             };
-            let oldest = self.processes.iter().filter(|(_, entry)| parked(entry)).min_by_key(|(_, entry)| entry.used);
+            let oldest = self
+                .processes
+                .iter()
+                .filter(|(_, entry)| parked(entry))
+                .min_by_key(|(_, entry)| entry.used);
             let Some(process) = oldest.map(|(process, _)| *process) else {
                 return;
             };
@@ -131,11 +158,16 @@ impl Table {
     }
 
     pub(super) fn next_slot(&self, process: Id) -> Option<u64> {
-        self.processes.get(&process).and_then(|entry| entry.next_slot)
+        self.processes
+            .get(&process)
+            .and_then(|entry| entry.next_slot)
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        let mut stats = PoolStats { waiting: self.waiting, ..PoolStats::default() };
+        let mut stats = PoolStats {
+            waiting: self.waiting,
+            ..PoolStats::default()
+        };
         for entry in self.processes.values() {
             let Some(seat) = &entry.seat else {
                 stats.running += 1;
