@@ -4,23 +4,19 @@
 //! (text for people, one JSON document, the next thing to type) or a [`CliError`] (field, value, reason, fix, exit code);
 //! only this file prints them.
 
-mod arweave;
 mod client;
 mod completions;
 mod connect;
 mod exit;
 mod item;
 mod keys;
-mod market;
 mod message;
 mod module;
-mod node;
 mod process;
 mod progress;
 mod resolve;
 mod status;
 mod table;
-mod testnet;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -69,15 +65,6 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Start, watch and break a local network of real nodes
-    #[command(subcommand)]
-    Testnet(testnet::Testnet),
-    /// Run one node, or write what a node needs
-    #[command(subcommand)]
-    Node(node::Node),
-    /// Run a local stand-in for Arweave
-    #[command(subcommand)]
-    Arweave(arweave::Arweave),
     /// Make and look at key files
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -90,8 +77,6 @@ enum Command {
     /// How far a message has come, and what proves it
     #[command(subcommand)]
     Message(message::Message),
-    /// Offers, quotes, awards and refusals of compute
-    Market(market::Market),
     /// Is the node well, and what is it doing?
     Status(status::Status),
     /// Print completions for a shell
@@ -101,14 +86,10 @@ enum Command {
 impl Command {
     async fn run(self) -> CliResult<Done> {
         match self {
-            Self::Testnet(c) => c.run().await,
-            Self::Node(c) => c.run().await,
-            Self::Arweave(c) => c.run().await,
             Self::Keys(c) => c.run().await,
             Self::Module(c) => c.run().await,
             Self::Process(c) => c.run().await,
             Self::Message(c) => c.run().await,
-            Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,
             Self::Completions(c) => c.run(),
         }

@@ -120,8 +120,11 @@ impl Client {
     ) -> CliResult<Value> {
         let bytes = self.send(method, path, query, body, wait).await?;
         serde_json::from_slice(&bytes).map_err(|e| {
-            CliError::new(Exit::Failed, format!("{}{path} answered with something other than JSON: {e}", self.address()))
-                .fix("check with --node that this is a Weft node")
+            CliError::new(
+                Exit::Failed,
+                format!("{}{path} answered with something other than JSON: {e}", self.address()),
+            )
+            .fix("check with --node that this is a Weft node")
         })
     }
 
@@ -148,8 +151,11 @@ impl Client {
         let mut bytes = BytesMut::new();
         while let Some(piece) = answer.chunk().await.map_err(|e| self.failed(path, &e))? {
             if bytes.len().saturating_add(piece.len()) > MAX_ANSWER {
-                return Err(CliError::new(Exit::Failed, format!("{path}: the answer is larger than {MAX_ANSWER} bytes"))
-                    .fix("ask for less with --limit"));
+                return Err(CliError::new(
+                    Exit::Failed,
+                    format!("{path}: the answer is larger than {MAX_ANSWER} bytes"),
+                )
+                .fix("ask for less with --limit"));
             }
             bytes.extend_from_slice(&piece);
         }
@@ -160,7 +166,8 @@ impl Client {
     fn failed(&self, path: &str, error: &reqwest::Error) -> CliError {
         let node = self.address();
         if error.is_timeout() && !error.is_connect() {
-            return CliError::new(Exit::Timeout, format!("{node}{path} did not answer in time")).fix("try again, or ask another node with --node");
+            return CliError::new(Exit::Timeout, format!("{node}{path} did not answer in time"))
+                .fix("try again, or ask another node with --node");
         }
         let mut cause = String::new();
         let mut source = std::error::Error::source(error);

@@ -2,7 +2,10 @@
 //!
 //! Where it sits: flattened into every command that is a client of a node.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::Value;
@@ -61,11 +64,21 @@ impl Connect {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(CliError::usage("--testnet", self.testnet.display(), format!("cannot read {}: {e}", path.display()))),
+            Err(e) => {
+                return Err(CliError::usage(
+                    "--testnet",
+                    self.testnet.display(),
+                    format!("cannot read {}: {e}", path.display()),
+                ));
+            }
         };
         serde_json::from_str(&text).map(Some).map_err(|e| {
-            CliError::usage("--testnet", self.testnet.display(), format!("{} is not what `weft testnet up` writes: {e}", path.display()))
-                .fix("name the testnet's folder with --testnet, or start over with `weft testnet up --reset`")
+            CliError::usage(
+                "--testnet",
+                self.testnet.display(),
+                format!("{} is not what `weft testnet up` writes: {e}", path.display()),
+            )
+            .fix("name the testnet's folder with --testnet, or start over with `weft testnet up --reset`")
         })
     }
 }

@@ -65,7 +65,12 @@ pub fn read_file(path: &std::path::Path, field: &str) -> CliResult<Vec<u8>> {
 
 /// The tags every AO item ends with.
 fn ao_tags(kind: &str) -> [(&'static str, String); 4] {
-    [("SDK", "weft".to_owned()), ("Data-Protocol", "ao".to_owned()), ("Variant", "ao.TN.1".to_owned()), ("Type", kind.to_owned())]
+    [
+        ("SDK", "weft".to_owned()),
+        ("Data-Protocol", "ao".to_owned()),
+        ("Variant", "ao.TN.1".to_owned()),
+        ("Type", kind.to_owned()),
+    ]
 }
 
 /// Builds and signs an item of AO's `kind` (`Message`, `Process`, `Module`). Its random anchor makes two sendings of the
@@ -79,7 +84,8 @@ pub fn sign(
     data: Vec<u8>,
 ) -> CliResult<DataItem> {
     let mut anchor = [0_u8; 32];
-    getrandom::fill(&mut anchor).map_err(|e| CliError::new(Exit::Failed, format!("the system has no randomness to give: {e}")))?;
+    getrandom::fill(&mut anchor)
+        .map_err(|e| CliError::new(Exit::Failed, format!("the system has no randomness to give: {e}")))?;
     sign_anchored(signer, kind, target, Some(anchor), tags, extra, data)
 }
 
@@ -96,12 +102,14 @@ pub fn sign_anchored(
     let all = tags.iter().cloned();
     let all = all.chain(ao_tags(kind).into_iter().map(|(n, v)| (n.to_owned(), v)));
     let all = all.chain(extra.iter().map(|(n, v)| ((*n).to_owned(), v.clone())));
-    let mut builder = ItemBuilder::new().tags(all.map(|(name, value)| Tag { name, value }).collect()).data(data);
+    let mut builder = ItemBuilder::new().tags(all.map(|(name, value)| Tag { name, value })).data(data);
     if let Some(target) = target {
         builder = builder.target(target);
     }
     if let Some(anchor) = anchor {
         builder = builder.anchor(anchor);
     }
-    builder.sign(signer).map_err(|e| CliError::new(Exit::Usage, e).fix("mend the tags, or sign with another key file (--wallet)"))
+    builder
+        .sign(signer)
+        .map_err(|e| CliError::new(Exit::Usage, e).fix("mend the tags, or sign with another key file (--wallet)"))
 }

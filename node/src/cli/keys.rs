@@ -110,7 +110,8 @@ pub async fn generate_rsa() -> CliResult<Jwk> {
 /// A new node key.
 pub fn ed25519() -> CliResult<Jwk> {
     let mut seed = [0_u8; 32];
-    getrandom::fill(&mut seed).map_err(|e| CliError::new(Exit::Failed, format!("the system has no randomness to give: {e}")))?;
+    getrandom::fill(&mut seed)
+        .map_err(|e| CliError::new(Exit::Failed, format!("the system has no randomness to give: {e}")))?;
     Ok(Jwk::ed25519(seed))
 }
 
@@ -142,7 +143,8 @@ pub fn write_new(path: &Path, text: &str, field: &str) -> CliResult<()> {
     });
     written.map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => exists(path, field),
-        _ => CliError::usage(field, path.display(), format!("cannot write: {e}")).fix("name a file in a folder that exists and is yours"),
+        _ => CliError::usage(field, path.display(), format!("cannot write: {e}"))
+            .fix("name a file in a folder that exists and is yours"),
     })
 }
 

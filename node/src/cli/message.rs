@@ -49,7 +49,8 @@ impl Message {
         let message = resolve::message(&client, process, &show.message).await?;
         let receipt = client.get(&format!("/v1/processes/{process}/messages/{message}"), &[]).await?;
         let text = |name: &str| field(&receipt, name).unwrap_or("-").to_owned();
-        let who = |name: &str| receipt.pointer(&format!("/{name}/name")).and_then(Value::as_str).unwrap_or("-").to_owned();
+        let who =
+            |name: &str| receipt.pointer(&format!("/{name}/name")).and_then(Value::as_str).unwrap_or("-").to_owned();
         let mut table = Table::pairs();
         table.row(["message", &message.to_string()]).row(["process", &process.to_string()]);
         table.row(["slot", &receipt.get("slot").map(Value::to_string).unwrap_or_default()]);
@@ -57,7 +58,10 @@ impl Message {
         table.row(["sealed by", &who("scheduler")]).row(["assignment", &text("assignment")]);
         table.row(["attested by", &who("provider")]).row(["attestation", &text("attestation")]);
         let anchor = receipt.get("anchor").filter(|a| !a.is_null());
-        table.row(["anchor", &anchor.map_or("not yet".to_owned(), |a| a.as_str().map_or_else(|| a.to_string(), str::to_owned))]);
+        table.row([
+            "anchor",
+            &anchor.map_or("not yet".to_owned(), |a| a.as_str().map_or_else(|| a.to_string(), str::to_owned)),
+        ]);
         let next = format!("weft process result {} {}", show.process, show.message);
         Ok(Done::new(table.text(), receipt).next(next))
     }

@@ -31,12 +31,18 @@ pub async fn process(client: &Client, text: &str) -> CliResult<Id> {
     };
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(CliError::new(Exit::NotFound, format!("no process of this name or id prefix among the {} this node knows", listed.len()))
-            .at("PROCESS", text)
-            .fix(format!("give a whole id, at least {MIN_PREFIX} of its characters, or the name; `weft process list` shows them"))),
+        [] => Err(CliError::new(
+            Exit::NotFound,
+            format!("no process of this name or id prefix among the {} this node knows", listed.len()),
+        )
+        .at("PROCESS", text)
+        .fix(format!(
+            "give a whole id, at least {MIN_PREFIX} of its characters, or the name; `weft process list` shows them"
+        ))),
         several => {
             let shown: Vec<String> = several.iter().take(5).map(Id::to_string).collect();
-            Err(CliError::usage("PROCESS", text, format!("fits {} processes: {}", several.len(), shown.join(" "))).fix("give the whole id"))
+            Err(CliError::usage("PROCESS", text, format!("fits {} processes: {}", several.len(), shown.join(" ")))
+                .fix("give the whole id"))
         }
     }
 }

@@ -10,8 +10,7 @@ use crate::cli::{
     connect::{Connect, Wallet},
     exit::{CliError, CliResult, Done, Exit},
     item::{self, Body},
-    progress, resolve,
-    table,
+    progress, resolve, table,
 };
 
 /// `weft process eval`.
@@ -50,11 +49,14 @@ impl Eval {
         let tags = [("Action".to_owned(), "Eval".to_owned())];
         let item = item::sign(signer.as_ref(), "Message", Some(process), &tags, &[], lua)?;
         let submitted = progress::during("having the message ordered", client.submit(item.raw().clone())).await?;
-        let answer = progress::during("waiting for the result", client.result(process, item.id(), self.timeout)).await?;
+        let answer =
+            progress::during("waiting for the result", client.result(process, item.id(), self.timeout)).await?;
         let next = format!("weft process log {}", self.process);
         let json = json!({ "process": process, "message": item.id(), "submitted": submitted, "result": answer });
         if let Some(error) = result::error_of(&answer) {
-            return Ok(Done::new(format!("The process answered with an error:\n  {error}"), json).exit(Exit::Evaluation).next(next));
+            return Ok(Done::new(format!("The process answered with an error:\n  {error}"), json)
+                .exit(Exit::Evaluation)
+                .next(next));
         }
         let output = result::output_of(&answer).unwrap_or_else(|| "(no output)".to_owned());
         let sent = result::outbox(&answer);

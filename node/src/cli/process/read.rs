@@ -58,7 +58,9 @@ fn line(entry: &Value) -> [String; 6] {
     let message = entry.get("message").unwrap_or(&null);
     let assignment = entry.get("assignment").unwrap_or(&null);
     let stamp = tag(assignment, "Timestamp").and_then(|t| t.parse().ok());
-    let from = tag(message, "From-Process").or_else(|| message.pointer("/owner/address").and_then(Value::as_str)).unwrap_or("-");
+    let from = tag(message, "From-Process")
+        .or_else(|| message.pointer("/owner/address").and_then(Value::as_str))
+        .unwrap_or("-");
     let action = tag(message, "Action").or_else(|| tag(message, "Type").filter(|t| *t == "Process").map(|_| "(spawn)"));
     [
         resolve::slot(entry).map(|s| s.to_string()).unwrap_or_default(),
@@ -92,7 +94,12 @@ impl List {
         for process in &listed {
             let slots = process.get("next_slot").map(Value::to_string).unwrap_or_default();
             let by = process.pointer("/scheduler/name").and_then(Value::as_str).unwrap_or("-");
-            lines.row([&table::clip(field(process, "name").unwrap_or("-"), 24), field(process, "id").unwrap_or("-"), &slots, by]);
+            lines.row([
+                &table::clip(field(process, "name").unwrap_or("-"), 24),
+                field(process, "id").unwrap_or("-"),
+                &slots,
+                by,
+            ]);
         }
         let done = |text: String| Done::new(text, json!({ "processes": listed }));
         if listed.is_empty() {

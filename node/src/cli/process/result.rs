@@ -99,7 +99,9 @@ pub fn error_of(answer: &Value) -> Option<String> {
         Value::Null => None,
         Value::String(text) if text.is_empty() => None,
         Value::String(text) => Some(table::printable(text)),
-        Value::Object(empty) if empty.is_empty() => Some("the evaluation was stopped (trap, or out of fuel)".to_owned()),
+        Value::Object(empty) if empty.is_empty() => {
+            Some("the evaluation was stopped (trap, or out of fuel)".to_owned())
+        }
         other => Some(table::printable(&other.to_string())),
     }
 }

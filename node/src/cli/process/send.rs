@@ -103,12 +103,20 @@ impl DryRun {
         let data = self.body.read()?.map(|d| String::from_utf8_lossy(&d).into_owned()).unwrap_or_default();
         let process = resolve::process(&client, &self.process).await?;
         let mut tags = with_action(self.action.as_deref(), &self.tag);
-        tags.extend([("Data-Protocol", "ao"), ("Type", "Message"), ("Variant", "ao.TN.1")].map(|(n, v)| (n.to_owned(), v.to_owned())));
+        tags.extend(
+            [("Data-Protocol", "ao"), ("Type", "Message"), ("Variant", "ao.TN.1")]
+                .map(|(n, v)| (n.to_owned(), v.to_owned())),
+        );
         let tags: Vec<Value> = tags.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-        let message = json!({ "Id": "1234", "Target": process, "Owner": self.owner, "Anchor": "0", "Data": data, "Tags": tags });
+        let message =
+            json!({ "Id": "1234", "Target": process, "Owner": self.owner, "Anchor": "0", "Data": data, "Tags": tags });
         let answer = progress::during("evaluating", client.dry_run(process, &message)).await?;
         let exit = if result::error_of(&answer).is_some() { Exit::Evaluation } else { Exit::Ok };
-        let text = format!("Tried on the newest state of {}; nothing was ordered or kept.\n\n{}", self.process, result::text(&answer));
+        let text = format!(
+            "Tried on the newest state of {}; nothing was ordered or kept.\n\n{}",
+            self.process,
+            result::text(&answer)
+        );
         Ok(Done::new(text, answer).exit(exit).next(format!("weft process send {} … to have it ordered", self.process)))
     }
 }

@@ -36,7 +36,10 @@ impl Show {
         let messengers = view.get("messengers").and_then(Value::as_array).cloned().unwrap_or_default();
         let messengers: Vec<String> = messengers.iter().map(|m| node(Some(m))).collect();
         table.row(["messengers", &messengers.join(", ")]);
-        table.row(["compute", &view.get("provider").filter(|p| !p.is_null()).map_or("no lease yet".to_owned(), |p| node(Some(p)))]);
+        table.row([
+            "compute",
+            &view.get("provider").filter(|p| !p.is_null()).map_or("no lease yet".to_owned(), |p| node(Some(p))),
+        ]);
         let text = format!("{}\n\n{}", table.text(), election(view.get("election").unwrap_or(&Value::Null)));
         Ok(Done::new(text, view).next(format!("weft process log {}", self.process)))
     }

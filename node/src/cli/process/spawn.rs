@@ -70,7 +70,10 @@ impl Spawn {
 fn report(submitted: &Value, id: Id, module: Id, scheduler: Id, name: Option<&str>) -> Done {
     let called = name.map_or_else(|| id.to_string(), str::to_owned);
     let mut table = Table::pairs();
-    table.row(["process", &id.to_string()]).row(["module", &module.to_string()]).row(["scheduler", &scheduler.to_string()]);
+    table
+        .row(["process", &id.to_string()])
+        .row(["module", &module.to_string()])
+        .row(["scheduler", &scheduler.to_string()]);
     table.row(["receipt", field(submitted, "level").unwrap_or("sealed")]);
     let text = format!("Spawned {called}.\n\n{}", table.text());
     let json = json!({ "id": id, "name": name, "module": module, "scheduler": scheduler, "submitted": submitted });

@@ -10,7 +10,14 @@ fn columns_are_as_wide_as_their_widest_cell() {
 
 #[test]
 fn bytes_in_human_units() {
-    let cases = [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (3 << 20, "3.0 MiB"), (5 << 30, "5.0 GiB")];
+    let cases = [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (3 << 20, "3.0 MiB"),
+        (5 << 30, "5.0 GiB"),
+    ];
     for (n, text) in cases {
         assert_eq!(bytes(n), text);
     }
@@ -19,7 +26,10 @@ fn bytes_in_human_units() {
 
 #[test]
 fn a_process_cannot_drive_the_terminal() {
-    assert_eq!(printable("a\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\rb\n\tc"), "a\u{1b}[31mred\u{1b}[0m]0;title[2Jb\n\tc");
+    assert_eq!(
+        printable("a\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\rb\n\tc"),
+        "a\u{1b}[31mred\u{1b}[0m]0;title[2Jb\n\tc"
+    );
     assert_eq!(printable("\u{1b}["), "[");
 }
 

@@ -36,6 +36,9 @@ fn errors_in_words() {
 fn an_outbox_is_a_table() {
     let answer = json!({"Messages": [{"Target": "T", "Data": "hi\nthere", "Tags": [{"name": "Action", "value": "Ping"}]}], "Spawns": [{}], "Assignments": [{}]});
     let text = outbox(&answer);
-    assert!(text.contains("Ping") && text.contains("hi there") && text.contains("spawn") && text.contains("assignment"), "{text}");
+    assert!(
+        text.contains("Ping") && text.contains("hi there") && text.contains("spawn") && text.contains("assignment"),
+        "{text}"
+    );
     assert_eq!(outbox(&json!({"Messages": []})), "");
 }
