@@ -23,6 +23,10 @@ use crate::{
     wire,
 };
 
+/// Tag of every cranked item: its [`CrankId`]. An item that carries it is ordered only with a proof, so nobody can have a
+/// cranked item ordered as an unproven one before its courier comes.
+pub const CRANK_TAG: &str = "Weft-Crank";
+
 /// Processes named by one entry of `Assignments` at most.
 const MAX_TARGETS: usize = 64;
 
@@ -213,8 +217,9 @@ fn entry_data(entry: &Value) -> Vec<u8> {
     }
 }
 
-fn finish(attestation: &Attestation, id: CrankId, builder: ItemBuilder, tags: Vec<Tag>) -> Result<DataItem, String> {
-    let tags: Vec<Tag> = tags.into_iter().filter(|t| !t.name.is_empty() && !t.value.is_empty()).collect();
+fn finish(attestation: &Attestation, id: CrankId, builder: ItemBuilder, mut tags: Vec<Tag>) -> Result<DataItem, String> {
+    tags.retain(|t| t.name != CRANK_TAG);
+    tags.push(Tag::new(CRANK_TAG, id.to_string()));
     builder.tags(tags).sign(&id.signer(&attestation.subject.network)).map_err(|e| e.to_string())
 }
 

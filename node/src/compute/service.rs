@@ -117,7 +117,8 @@ impl ComputeHandle {
     pub async fn eval(&self, from: NodeKey, request: wire::Eval) -> Result<wire::EvalPage, Refusal> {
         let process = id("process", &request.process)?;
         let lease = id("lease", &request.lease)?;
-        self.tools.market.check_lease(lease, from, process).map_err(|r| r.to_wire())?;
+        let (first, last) = (request.from_slot, request.to_slot);
+        self.tools.market.charge(lease, from, process, first, last).await.map_err(market_refusal)?;
         let page = self.page(&process, request.from_slot, request.to_slot)?;
         if !page.is_empty() {
             return Ok(wire::EvalPage { results: page });
@@ -159,7 +160,8 @@ impl ComputeHandle {
     pub async fn dry_run(&self, from: NodeKey, request: wire::DryRun) -> Result<wire::Result, Refusal> {
         let process = id("process", &request.process)?;
         let lease = id("lease", &request.lease)?;
-        self.tools.market.check_lease(lease, from, process).map_err(|r| r.to_wire())?;
+        // A dry run is covered by the lease and not counted: no slot moves.
+        self.tools.market.charge(lease, from, process, 0, 0).await.map_err(market_refusal)?;
         let caller: serde_json::Value = serde_json::from_slice(&request.message)
             .map_err(|e| Code::BadItem.refuse(format!("the dry-run message is not JSON: {e}")))?;
         let slot = self.slot(&process);
@@ -168,9 +170,9 @@ impl ComputeHandle {
         let Some(state) = fold.as_ref() else {
             return Err(Code::Unavailable.refuse("the process cannot be loaded; try again"));
         };
-        let module = state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;
+        state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;
         let text = dry_run_json(&process, &caller, state.head.timestamp, state.block_height);
-        let done = self.tools.machine.pool.dry_run(process, module, text, state.env.to_string()).await.map_err(pool_fault)?;
+        let done = self.tools.machine.pool.dry_run(process, text, state.env.clone()).await.map_err(pool_fault)?;
         let outcome = fold::outcome_of(&done)?;
         Ok(wire::Result {
             process: id_bytes(&process),
@@ -183,6 +185,15 @@ impl ComputeHandle {
 
 fn id(field: &str, bytes: &[u8]) -> Result<Id, Refusal> {
     Id::from_slice(bytes).ok_or_else(|| Code::BadItem.refuse(format!("`{field}` is not 32 bytes")))
+}
+
+fn market_refusal(refusal: weft_protocol::market::Refusal) -> Refusal {
+    Refusal {
+        code: refusal.code.name().to_owned(),
+        reason: refusal.reason,
+        retry_after_ms: refusal.retry_after_ms,
+        is_final: refusal.is_final,
+    }
 }
 
 fn store_fault(error: weft_storage::store::StoreError) -> Refusal {

@@ -10,7 +10,7 @@ use lru::LruCache;
 use weft_protocol::{Id, keys::NodeKey};
 
 use super::Tools;
-use crate::{clock::now_ms, directory::Located, market::Lease};
+use crate::{clock::now_ms, directory::Located, market::{Lease, Want}};
 
 /// Processes whose lease is remembered; forgetting one only means asking the market again.
 const KEPT: NonZeroUsize = NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN);
@@ -22,6 +22,7 @@ const MARGIN_MS: u64 = 1_000;
 #[derive(Default)]
 struct Kept {
     lease: Option<Lease>,
+    last: Option<NodeKey>,
     trouble: Option<String>,
     shunned: Vec<(NodeKey, Instant)>,
 }
@@ -79,6 +80,10 @@ impl Leases {
         self.with(process, |kept| kept.lease = None);
     }
 
+    fn last_provider(&self, process: &Id) -> Option<NodeKey> {
+        self.with(process, |kept| kept.last)
+    }
+
     fn shunned(&self, process: &Id) -> Vec<NodeKey> {
         self.with(process, |kept| {
             kept.shunned.retain(|(_, since)| since.elapsed() < SHUNNED);
@@ -94,14 +99,24 @@ impl Tools {
             return Ok(lease);
         }
         let module = located.module().ok_or("its spawn item names no module")?;
-        let mut exclude = self.leases.shunned(process);
-        exclude.extend_from_slice(failed);
-        let lease = self.market.lease(*process, module, located.scheduler, exclude).await.map_err(|e| e.to_string())?;
+        let want = Want {
+            process: *process,
+            module,
+            scheduler: located.scheduler,
+            messenger: self.me,
+            exclude: self.leases.shunned(process).into_iter().chain(failed.iter().copied()).collect(),
+            incumbent: self.leases.last_provider(process),
+            log_slots: self.store.progress(process).map_or(0, |p| p.next_slot),
+        };
+        let lease = self.market.lease(want).await.map_err(|e| e.to_string())?;
         self.activity.note("awarded", Some(*process), None, {
             let provider = self.directory.name(&lease.provider);
             format!("{provider} evaluates it at {} per 10⁹ fuel", lease.price_per_gfuel)
         });
-        self.leases.with(process, |kept| kept.lease = Some(lease.clone()));
+        self.leases.with(process, |kept| {
+            kept.last = Some(lease.provider);
+            kept.lease = Some(lease.clone());
+        });
         Ok(lease)
     }
 }

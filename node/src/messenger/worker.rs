@@ -128,7 +128,7 @@ impl Worker {
         let name = self.tools.directory.name(provider);
         let why = format!("{name} did not evaluate: {error}");
         match error {
-            CallError::Refused(refusal) if refusal.code == "expired" => self.tools.leases.end_lease(&self.process),
+            CallError::Refused(refusal) if ["expired", "lease_limit"].contains(&refusal.code.as_str()) => self.tools.leases.end_lease(&self.process),
             CallError::Refused(refusal) if refusal.code == "unavailable" => {}
             _ => {
                 self.tools.activity.note("refused", Some(self.process), None, why.clone());

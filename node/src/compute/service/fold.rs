@@ -24,6 +24,8 @@ use crate::{
 
 /// Slots evaluated with one flush at most.
 const BATCH: u32 = 64;
+/// Attestations in one gossip item.
+const GOSSIPED: usize = 32;
 /// Windows between two snapshots on disk.
 const SNAPSHOT_WINDOWS: u64 = 8;
 
@@ -60,7 +62,7 @@ pub async fn advance(
         *fold = Some(resume(tools, process, &progress).await?);
     }
     let Some(state) = fold.as_mut() else { return Ok(0) };
-    if !is_live(tools, state, &process).await {
+    if !is_live(tools, state, &process) {
         rebuild(tools, state, process).await?;
     }
     let steps = next_steps(tools, state, &process, to_slot, entries).await?;
@@ -71,15 +73,22 @@ pub async fn advance(
     let done = evaluate_and_keep(tools, state, process, progress, steps).await;
     if done.is_err() {
         // The live state may be ahead of what was kept: drop both, the next request rebuilds them.
-        tools.machine.pool.drop_process(process).await;
+        forget(tools, process).await;
         *fold = None;
     }
     done.map(|()| count)
 }
 
+/// Drops the live state. A pool too busy for that is noticed by its slot: it is then rebuilt all the same.
+async fn forget(tools: &ComputeTools, process: Id) {
+    if let Err(error) = tools.machine.pool.drop_process(process).await {
+        tracing::debug!(%process, %error, "live state not dropped");
+    }
+}
+
 /// Whether the pool's live state (if the module has one) stands where the fold does.
-async fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
-    state.module.machine.is_err() || tools.machine.pool.state(*process).await.unwrap_or(0) == state.head.next_slot
+fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
+    state.module.machine.is_err() || tools.machine.pool.state(*process).unwrap_or(0) == state.head.next_slot
 }
 
 /// The fold as the result store has it: the head follows from the last result's assignment.
@@ -180,7 +189,7 @@ fn jobs(tools: &ComputeTools, state: &Fold, steps: &[Step]) -> Vec<Job> {
     let job = |step: &Step| Job {
         slot: step.assignment.slot,
         msg_json: message_json(&step.content, &step.assignment, Some(&network)),
-        env_json: state.env.to_string(),
+        env_json: state.env.clone(),
     };
     steps.iter().map(job).collect()
 }
@@ -222,7 +231,7 @@ async fn evaluate_and_keep(
         let outcomes = run(tools, state, process, part).await?;
         let last = part.last().map_or(0, |step| step.assignment.slot);
         let root = match (last + 1) % window == 0 && state.module.machine.is_ok() {
-            true => Some(tools.machine.pool.root(process).await.map_err(pool_fault)?),
+            true => Some(tools.machine.pool.root(process).await.map_err(pool_fault)?.1),
             false => None,
         };
         for (step, outcome) in part.iter().zip(&outcomes) {
@@ -276,11 +285,13 @@ fn attest(tools: &ComputeTools, state: &Fold, step: &Step, outcome: &Outcome, ch
 /// Attestations go out by gossip and to the anchor. Neither holds the answer back for long; a lost gossip costs nothing.
 async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result], items: Vec<DataItem>) {
     use prost::Message as _;
-    for result in results {
-        let body = Some(wire::gossip::Body::Attestation(result.attestation.clone()));
+    // A gossip item holds 64 KiB; an attestation is about 1.2.
+    for part in results.chunks(GOSSIPED) {
+        let attestations = part.iter().map(|r| r.attestation.clone()).collect();
+        let body = Some(wire::gossip::Body::Attestations(wire::Attestations { attestations }));
         let data = wire::Gossip { body }.encode_to_vec().into();
         if let Err(error) = tools.peers.network().publish(Topic::Attestations, data).await {
-            tracing::debug!(%error, "attestation not gossiped");
+            tracing::debug!(%error, "attestations not gossiped");
         }
     }
     let last = results.last().map(|r| r.slot);
@@ -298,8 +309,8 @@ async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, result
         return;
     }
     match tools.machine.pool.snapshot(process).await {
-        Ok(snapshot) => {
-            let blob = [state.head.next_slot.to_be_bytes().as_slice(), &snapshot.to_bytes()].concat();
+        Ok((slot, snapshot)) => {
+            let blob = [slot.to_be_bytes().as_slice(), snapshot.as_bytes()].concat();
             if let Err(error) = tools.machine.snapshots.put(&process, &blob) {
                 tracing::warn!(%process, %error, "snapshot not kept; a restart replays more");
             }
@@ -312,7 +323,7 @@ async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, result
 /// one signed before.
 async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<(), Refusal> {
     let target = state.head.next_slot;
-    tools.machine.pool.drop_process(process).await;
+    forget(tools, process).await;
     let start = restore_snapshot(tools, state, process, target).await.unwrap_or(0);
     state.head = Head::empty(process);
     if let Some(last) = start.checked_sub(1) {
@@ -350,12 +361,11 @@ fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outcome) -
 async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, target: u64) -> Option<u64> {
     let module = state.module.machine.as_ref().ok()?;
     let blob = tools.machine.snapshots.get(&process).ok()??;
-    let (slot, bytes) = blob.split_first_chunk::<8>()?;
-    let slot = u64::from_be_bytes(*slot);
+    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
     if slot > target {
         return None;
     }
-    let snapshot = crate::compute::Snapshot::from_bytes(bytes).ok()?;
+    let snapshot = crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?;
     tools.machine.pool.restore(process, module, snapshot, slot).await.ok()?;
     Some(slot)
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use weft_protocol::{Id, ans104::Tag, message::Party};
-use weft_storage::{arweave::Gateway, blobs::Blobs};
+use weft_storage::{arweave::{Gateway, GatewayError}, blobs::Blobs};
 
 use crate::compute::{Engine, Module, ModuleFormat};
 
@@ -92,10 +92,25 @@ impl Modules {
         Ok(loaded)
     }
 
+    /// Checks, without compiling it, that a module can be had and says it is one this network can run.
+    ///
+    /// # Errors
+    /// `Err(Ok(reason))`: it can never run. `Err(Err(error))`: it cannot be had now.
+    pub async fn inspect(&self, id: Id) -> Result<(), Result<String, ModuleError>> {
+        if let Some(loaded) = self.cached(&id) {
+            return loaded.machine.as_ref().map(|_| ()).map_err(|why| Ok(why.clone()));
+        }
+        let (party, wasm) = match self.kept(&id) {
+            Some(kept) => kept,
+            None => self.fetch(id).await.map_err(Err)?,
+        };
+        format_of(&party, &wasm).map(|_| ()).map_err(Ok)
+    }
+
     async fn fetch(&self, id: Id) -> Result<(Party, Bytes), ModuleError> {
-        let fetched = self.gateway.fetch(id).await.map_err(|error| match error.is_not_found() {
-            true => ModuleError::NotFound(id),
-            false => ModuleError::Unavailable { id, reason: error.to_string() },
+        let fetched = self.gateway.fetch(&id).await.map_err(|error| match error {
+            GatewayError::NotFound(_) => ModuleError::NotFound(id),
+            error => ModuleError::Unavailable { id, reason: error.to_string() },
         })?;
         let meta = Meta {
             owner: fetched.owner.to_string(),
@@ -131,11 +146,18 @@ impl Modules {
 }
 
 fn compile(engine: &Engine, party: &Party, wasm: &[u8]) -> Result<Module, String> {
+    let format = format_of(party, wasm)?;
+    engine.load(wasm, format).map_err(|e| format!("module {} cannot run: {e}", party.id))
+}
+
+fn format_of(party: &Party, wasm: &[u8]) -> Result<ModuleFormat, String> {
     let tag = |name: &str| party.tags.iter().find(|t| t.name == name).map(|t| t.value.as_str());
     let fail = |why: String| format!("module {} cannot run: {why}", party.id);
     if tag("Type") != Some("Module") {
         return Err(fail("it is not a module (no tag Type = Module)".into()));
     }
-    let format: ModuleFormat = tag("Module-Format").unwrap_or_default().parse().map_err(|e| fail(format!("{e}")))?;
-    engine.load(wasm, format).map_err(|e| fail(e.to_string()))
+    if !wasm.starts_with(b"\0asm") {
+        return Err(fail("its data is not WebAssembly".into()));
+    }
+    tag("Module-Format").unwrap_or_default().parse().map_err(|e| fail(format!("{e}")))
 }
