@@ -5,4 +5,5 @@
 
 pub mod config;
 pub mod door;
+pub mod market;
 pub mod network;
