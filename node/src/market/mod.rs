@@ -27,10 +27,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::mpsc,
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 use weft_protocol::{Id, Network, NodeKey, market::Issuer, wire};
 
 pub use self::{
@@ -48,11 +45,7 @@ const MAILBOX: usize = 256;
 /// How the market reaches other nodes. The node implements it over its network handle.
 pub trait Ask: Send + Sync + 'static {
     /// Asks one node; an error says why there is no answer.
-    fn ask(
-        &self,
-        to: NodeKey,
-        request: wire::Request,
-    ) -> impl Future<Output = Result<wire::Response, String>> + Send;
+    fn ask(&self, to: NodeKey, request: wire::Request) -> impl Future<Output = Result<wire::Response, String>> + Send;
 
     /// Measured round-trip time to a node, when there is one.
     fn latency(&self, to: NodeKey) -> Option<Duration>;

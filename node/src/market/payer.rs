@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use weft_protocol::{
     Id, NodeKey,
     market::{
-        Answer, Asked, Attempt, Award, AwardRecord, Context, LeaseGrant, Need, Object, Outcome, Quote, QuoteRequest, Refusal,
+        Answer, Asked, Attempt, Award, AwardRecord, Context, LeaseGrant, Need, Object, Outcome, Quote, QuoteRequest,
+        Refusal,
         award::{Placed, decide},
         refusal::shorten,
         sign,
@@ -239,12 +240,8 @@ async fn award(market: &MarketHandle, quote: &Object<Quote>, placed: &Placed) ->
         return Err(silent("its quote expired before its turn came"));
     }
     let provider = placed.provider;
-    let award = Award {
-        quote: quote.id,
-        provider,
-        process: quote.claim.body.process,
-        price_per_gfuel: placed.pays_per_gfuel,
-    };
+    let award =
+        Award { quote: quote.id, provider, process: quote.claim.body.process, price_per_gfuel: placed.pays_per_gfuel };
     let award = market.sign_award(award).await.map_err(|reason| silent(&reason))?;
     let body = wire::request::Body::Award(wire::Award { award: Some(award.signed.clone()) });
     let answer = timeout(AWARD_WAIT, market.ask(provider, wire::Request { body: Some(body) })).await;
@@ -283,9 +280,9 @@ fn check_grant(
         provider: claim.issuer,
         price_per_gfuel: body.price_per_gfuel,
         // A provider's clock must not make the payer believe in more than was agreed.
-        expires_ms: claim.expires_ms.min(
-            context.now_ms.saturating_add(u64::from(quote.claim.body.seconds).saturating_mul(1_000)),
-        ),
+        expires_ms: claim
+            .expires_ms
+            .min(context.now_ms.saturating_add(u64::from(quote.claim.body.seconds).saturating_mul(1_000))),
         slots: body.slots,
     })
 }

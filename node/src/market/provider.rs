@@ -129,7 +129,12 @@ impl Provider {
     }
 
     /// Decides on a request. The quote it may lead to holds a place from [`Provider::stand`] on.
-    pub fn consider(&mut self, request: &Object<QuoteRequest>, from: NodeKey, me: NodeKey) -> Result<Considered, Refusal> {
+    pub fn consider(
+        &mut self,
+        request: &Object<QuoteRequest>,
+        from: NodeKey,
+        me: NodeKey,
+    ) -> Result<Considered, Refusal> {
         let (payer, body) = (request.claim.issuer, &request.claim.body);
         self.check_payer(payer, from)?;
         if body.provider != me {
@@ -219,7 +224,14 @@ impl Provider {
     }
 
     /// Counts slots `from..=to` against a lease, each once, before they are evaluated.
-    pub fn charge(&mut self, lease: Id, payer: NodeKey, process: Id, from: u64, to: u64) -> Result<GrantedLease, Refusal> {
+    pub fn charge(
+        &mut self,
+        lease: Id,
+        payer: NodeKey,
+        process: Id,
+        from: u64,
+        to: u64,
+    ) -> Result<GrantedLease, Refusal> {
         let Some(lease) = self.leases.get_mut(&lease) else {
             return refuse(RefusalCode::Expired, "no such lease is held here (any more): take a new one");
         };
@@ -229,7 +241,8 @@ impl Provider {
         let fresh = to.saturating_add(1).saturating_sub(from.max(lease.next_slot));
         let used = lease.slots_used.saturating_add(fresh);
         if used > lease.slots {
-            let reason = format!("the lease covers {} slots, {} are used: take a new one", lease.slots, lease.slots_used);
+            let reason =
+                format!("the lease covers {} slots, {} are used: take a new one", lease.slots, lease.slots_used);
             return refuse(RefusalCode::LeaseLimit, reason);
         }
         lease.slots_used = used;
@@ -260,7 +273,9 @@ impl Provider {
     fn check_sequence<T>(&mut self, object: &Object<T>) -> Result<(), Refusal> {
         match self.seen.observe(object) {
             Observation::Newest | Observation::Late | Observation::Repeat => Ok(()),
-            Observation::Stale => refuse(RefusalCode::SeqReplayed, "its number is older than all remembered: use a new one"),
+            Observation::Stale => {
+                refuse(RefusalCode::SeqReplayed, "its number is older than all remembered: use a new one")
+            }
             Observation::Equivocation(first) => {
                 refuse(RefusalCode::SeqReplayed, format!("its number was used for {} already", first.short()))
             }

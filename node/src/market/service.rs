@@ -2,20 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::{mpsc, oneshot}, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
+};
 use weft_protocol::{
     Id, Network, NodeKey,
     market::{
-        ASSET, Award, AwardRecord, Body, Context, Fault, Issuer, Need, Object, Observation, Offer, Outcome, Answer, QuoteRequest,
-        Refusal, RefusalCode, Rejection, Sequences, sign,
+        ASSET, Answer, Award, AwardRecord, Body, Context, Fault, Issuer, Need, Object, Observation, Offer, Outcome,
+        QuoteRequest, Refusal, RefusalCode, Rejection, Sequences, sign,
     },
     network::Role,
     wire,
 };
 
 use super::{
-    AwardEntry, Clock, DynAsk, Judgement, MarketView, NoProvider, ProviderConfig, ProviderState, QuoteEntry, RefusalEntry,
-    Want,
+    AwardEntry, Clock, DynAsk, Judgement, MarketView, NoProvider, ProviderConfig, ProviderState, QuoteEntry,
+    RefusalEntry, Want,
     book::PriceBook,
     handle::{Charge, Command, refused},
     history::History,
@@ -105,7 +108,9 @@ impl Service {
             Command::SignAward { award, reply } => answer(reply, self.sign_award(award).await),
             Command::Conclude { concluded, reply } => answer(reply, self.conclude(*concluded).await),
             Command::Charge { charge, reply } => answer(reply, self.charge(&charge)),
-            Command::Release { lease, reply } => answer(reply, self.provider.as_mut().is_some_and(|p| p.release(lease))),
+            Command::Release { lease, reply } => {
+                answer(reply, self.provider.as_mut().is_some_and(|p| p.release(lease)))
+            }
             Command::State { state, reply } => answer(reply, self.set_state(state).await),
             Command::View { reply } => answer(reply, self.view()),
             Command::Tick { reply } => answer(reply, self.tick().await),
@@ -248,7 +253,13 @@ impl Service {
         };
         answer.unwrap_or_else(|refusal| {
             let by = self.me();
-            self.history.refusal(RefusalEntry { at_ms: self.now_ms(), by, to: from, process, refusal: refusal.clone() });
+            self.history.refusal(RefusalEntry {
+                at_ms: self.now_ms(),
+                by,
+                to: from,
+                process,
+                refusal: refusal.clone(),
+            });
             refused(refusal)
         })
     }
