@@ -6,6 +6,7 @@ pub mod anchor;
 pub mod election;
 pub mod id;
 pub mod keys;
+pub mod market;
 pub mod network;
 pub mod wire;
 
