@@ -76,9 +76,6 @@ impl Records {
         self.by_id.get(id)
     }
 
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
 
     /// All records, by rank.
     pub fn ordered(&self) -> impl DoubleEndedIterator<Item = &Record> {
