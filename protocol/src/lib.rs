@@ -6,6 +6,7 @@
 //! network elects ([`network`], [`election`]); a module is shown it ([`message`]), and what comes out ([`outcome`]) is
 //! signed ([`attestation`]) by a provider chosen on the [`market`]; its outbox goes out with proofs ([`crank`]).
 
+pub mod anchor;
 pub mod ans104;
 pub mod arweave;
 pub mod assignment;
