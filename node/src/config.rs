@@ -36,7 +36,7 @@ pub struct NodeConfig {
     pub offer: OfferConfig,
 }
 
-/// The compute provider's prices and limits.
+/// What this node asks for compute, and pays for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OfferConfig {
@@ -48,6 +48,8 @@ pub struct OfferConfig {
     pub max_memory_bytes: u64,
     /// Modules allowed; empty: all.
     pub modules: Vec<String>,
+    /// The highest price this node pays as a messenger, winston per 1,000,000,000 units of fuel.
+    pub max_price_per_gfuel: u64,
 }
 
 impl Default for OfferConfig {

@@ -2,7 +2,8 @@
 //!
 //! Where it sits: asked by messengers ([`ComputeHandle::eval`], [`ComputeHandle::dry_run`]); pulls logs from schedulers and
 //! modules through the gateway; evaluates in the [`Pool`](super::Pool), off the network's tasks. Results are durable
-//! ([`ResultStore`]) before they are answered; attestations are gossiped and handed to the anchor.
+//! ([`ResultStore`]) before they are answered; attestations are gossiped, and anchored from the
+//! store (`feeder.rs`).
 //!
 //! A process is evaluated by one request at a time. Its state is rebuilt after a restart from the newest snapshot on disk (or
 //! from slot 0) by replaying the log, and each replayed outcome must hash to the one signed before.
@@ -29,7 +30,7 @@ use weft_storage::blobs::Blobs;
 
 use super::{Engine, Pool};
 use crate::{
-    activity::ActivityLog, anchor::AnchorHandle, directory::Directory, market::MarketHandle, peers::Peers,
+    activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers,
     scheduler::id_bytes,
 };
 
@@ -63,8 +64,6 @@ pub struct ComputeTools {
     pub directory: Directory,
     /// Checks leases.
     pub market: MarketHandle,
-    /// Anchors attestations, if this node has a wallet.
-    pub anchor: Option<AnchorHandle>,
     /// Compiles modules, evaluates.
     pub machine: Machine,
     /// What moved.

@@ -1,7 +1,8 @@
 //! The logs a scheduler keeps: journal records and the index over them.
 //!
 //! A record is one `wire::SealedBatch` of one entry. Index: `h`+process → head; `e`+process+slot → position; `i`+process+id
-//! → slot, for message and assignment ids; `x`+item id → process+slot, to find an item by its id alone.
+//! → slot, for message and assignment ids; `x`+item id → process+slot, to find an item by its id alone; `q`+position, to walk
+//! all entries in the order they were sealed.
 
 use std::path::Path;
 
@@ -76,6 +77,7 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
         let message = entry.assignment.message;
         batch.insert(key(b'h', &[process.as_bytes()]), head.encode());
         batch.insert(key(b'e', &[process.as_bytes(), &slot]), position.to_bytes());
+        batch.insert(key(b'q', &[&position.to_bytes()]), []);
         batch.insert(key(b'i', &[process.as_bytes(), message.as_bytes()]), slot);
         batch.insert(key(b'i', &[process.as_bytes(), entry.assignment_id.as_bytes()]), slot);
         if entry.assignment.assigned.is_none() {
@@ -162,6 +164,21 @@ impl LogStore {
             entries.push(entry);
         }
         Ok(LogPage { entries, next_slot })
+    }
+
+    /// Entries of all processes sealed after `cursor` (0: from the first), each with the cursor just behind it.
+    ///
+    /// # Errors
+    /// When index or journal cannot be read.
+    pub fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, LogEntry)>, StoreError> {
+        let mut out = Vec::new();
+        for record in crate::feeder::records_after(&self.0, cursor, limit)? {
+            let (next, bytes) = record;
+            if let Some(entry) = SealedBatch::decode(bytes).ok().and_then(|batch| batch.entries.into_iter().next()) {
+                out.push((next, entry));
+            }
+        }
+        Ok(out)
     }
 
     /// An item by its id alone.

@@ -225,7 +225,7 @@ async fn evaluate_and_keep(
 ) -> Result<(), Refusal> {
     let window = u64::from(tools.network.parameters().window.max(1));
     let mut chain = progress.chain;
-    let (mut results, mut items) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
+    let mut results = Vec::with_capacity(steps.len());
     // A window's root is taken just after its last slot: batches are cut there.
     for part in steps.chunk_by(|step, _| (step.assignment.slot + 1) % window != 0) {
         let outcomes = run(tools, state, process, part).await?;
@@ -246,11 +246,10 @@ async fn evaluate_and_keep(
                 attestation: item.raw().clone(),
                 assignment: step.item.raw().clone(),
             });
-            items.push(item);
         }
     }
     tools.machine.store.put(&results).await.map_err(store_fault)?;
-    tell(tools, process, &results, items).await;
+    tell(tools, process, &results).await;
     snapshot_if_due(tools, state, process, &results, window * SNAPSHOT_WINDOWS).await;
     Ok(())
 }
@@ -282,8 +281,8 @@ fn attest(tools: &ComputeTools, state: &Fold, step: &Step, outcome: &Outcome, ch
     }
 }
 
-/// Attestations go out by gossip and to the anchor. Neither holds the answer back for long; a lost gossip costs nothing.
-async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result], items: Vec<DataItem>) {
+/// Attestations go out by gossip; a lost one costs nothing. (The anchor takes them from the store, see `feeder.rs`.)
+async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result]) {
     use prost::Message as _;
     // A gossip item holds 64 KiB; an attestation is about 1.2.
     for part in results.chunks(GOSSIPED) {
@@ -296,11 +295,6 @@ async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result], items
     }
     let last = results.last().map(|r| r.slot);
     tools.activity.note("attested", Some(process), last, format!("{} slot(s) evaluated and signed", results.len()));
-    if let Some(anchor) = &tools.anchor {
-        if let Err(error) = anchor.enqueue(items).await {
-            tracing::warn!(%process, %error, "attestations are not queued for Arweave");
-        }
-    }
 }
 
 async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, results: &[wire::Result], every: u64) {

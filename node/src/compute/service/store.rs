@@ -1,4 +1,5 @@
-//! Results that this node has signed: journal and index. `p`+process → next slot and chain; `o`+process+slot → position.
+//! Results that this node has signed: journal and index. `p`+process → next slot and chain; `o`+process+slot → position;
+//! `q`+position, to walk all results in the order they were signed.
 
 use std::path::Path;
 
@@ -26,6 +27,7 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
     progress.extend_from_slice(attestation.verdict.chain_after.as_bytes());
     batch.insert(key(b'p', &result.process, &[]), progress);
     batch.insert(key(b'o', &result.process, &result.slot.to_be_bytes()), position.to_bytes());
+    batch.insert(key(b'q', &position.to_bytes(), &[]), []);
 }
 
 /// The store. Cheap to clone. Reads block on disk at worst.
@@ -69,6 +71,16 @@ impl ResultStore {
         let parsed = read.and_then(|(slot, chain)| Some((u64::from_be_bytes(*slot), Id::from_slice(chain)?)));
         let (next_slot, chain) = parsed.unwrap_or_else(|| (0, chain_start(process)));
         Ok(Progress { next_slot, chain })
+    }
+
+    /// Attestations signed after `cursor` (0: from the first), each with the cursor just behind it.
+    ///
+    /// # Errors
+    /// When index or journal cannot be read.
+    pub fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, bytes::Bytes)>, StoreError> {
+        let records = crate::feeder::records_after(&self.0, cursor, limit)?;
+        let read = |(next, bytes)| Some((next, wire::Result::decode::<bytes::Bytes>(bytes).ok()?.attestation));
+        Ok(records.into_iter().filter_map(read).collect())
     }
 
     /// How many records, and flushes so far.
