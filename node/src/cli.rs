@@ -4,19 +4,23 @@
 //! (text for people, one JSON document, the next thing to type) or a [`CliError`] (field, value, reason, fix, exit code);
 //! only this file prints them.
 
+mod arweave;
 mod client;
 mod completions;
 mod connect;
 mod exit;
 mod item;
 mod keys;
+mod market;
 mod message;
 mod module;
+mod node;
 mod process;
 mod progress;
 mod resolve;
 mod status;
 mod table;
+mod testnet;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -65,6 +69,15 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Start, watch and break a local network of real nodes
+    #[command(subcommand)]
+    Testnet(testnet::Testnet),
+    /// Run one node, or write what a node needs
+    #[command(subcommand)]
+    Node(node::Node),
+    /// Run a local stand-in for Arweave
+    #[command(subcommand)]
+    Arweave(arweave::Arweave),
     /// Make and look at key files
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -77,6 +90,8 @@ enum Command {
     /// How far a message has come, and what proves it
     #[command(subcommand)]
     Message(message::Message),
+    /// Offers, quotes, awards and refusals of compute
+    Market(market::Market),
     /// Is the node well, and what is it doing?
     Status(status::Status),
     /// Print completions for a shell
@@ -84,12 +99,16 @@ enum Command {
 }
 
 impl Command {
-    async fn run(self) -> CliResult<Done> {
+    async fn run(self, json: bool) -> CliResult<Done> {
         match self {
+            Self::Testnet(c) => c.run(json).await,
+            Self::Node(c) => c.run().await,
+            Self::Arweave(c) => c.run().await,
             Self::Keys(c) => c.run().await,
             Self::Module(c) => c.run().await,
             Self::Process(c) => c.run().await,
             Self::Message(c) => c.run().await,
+            Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,
             Self::Completions(c) => c.run(),
         }
@@ -112,7 +131,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return failed(&CliError::new(Exit::Failed, format!("cannot start: {e}")), json),
     };
-    match runtime.block_on(Box::pin(cli.command.run())) {
+    match runtime.block_on(Box::pin(cli.command.run(json))) {
         Ok(done) => succeeded(&done, json),
         Err(error) => failed(&error, json),
     }
@@ -125,10 +144,13 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn succeeded(done: &Done, json: bool) -> ExitCode {
+    if done.silent {
+        return done.exit.into();
+    }
     let mut text = if json { format!("{:#}", done.json) } else { done.text.clone() };
     if let (false, Some(next)) = (json, &done.next) {
         text.push_str("\n\nNext: ");
-        text.push_str(next);
+        text.push_str(&next_command(next));
     }
     text.push('\n');
     match std::io::stdout().lock().write_all(text.as_bytes()) {
@@ -136,6 +158,15 @@ fn succeeded(done: &Done, json: bool) -> ExitCode {
         // `weft … | head` is not a failure.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => done.exit.into(),
         Err(_) => Exit::Failed.into(),
+    }
+}
+
+/// A command as it has to be typed here: somebody who runs `cargo weft …` has no `weft` on the path.
+fn next_command(command: &str) -> String {
+    let by_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == "weft");
+    match command.strip_prefix("weft ") {
+        Some(rest) if by_cargo => format!("cargo weft {rest}"),
+        _ => command.to_owned(),
     }
 }
 
