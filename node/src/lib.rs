@@ -4,6 +4,7 @@
 //! performs the effects that the protocol's pure rules ask for.
 
 pub mod cli;
+pub mod compute;
 pub mod config;
 pub mod door;
 pub mod network;
