@@ -103,7 +103,10 @@ pub fn read_jwk(path: &Path, field: &str) -> CliResult<Jwk> {
 /// The HTTP address of the first node of `testnet.json` that has a process id.
 fn running_node(state: &Value) -> Option<String> {
     let processes = state.get("processes")?.as_array()?;
-    let runs = |p: &&Value| p.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with("node-")) && p.get("pid").is_some_and(Value::is_u64);
+    let runs = |p: &&Value| {
+        p.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with("node-"))
+            && p.get("pid").is_some_and(Value::is_u64)
+    };
     let port = processes.iter().find(runs)?.get("port")?.as_u64()?;
     Some(format!("http://127.0.0.1:{port}"))
 }
