@@ -6,3 +6,4 @@
 pub mod config;
 pub mod door;
 pub mod http;
+pub mod network;

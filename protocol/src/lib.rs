@@ -2,9 +2,13 @@
 //!
 //! Where it sits: below everything. `storage`, `node` and `testnet` depend on it; it depends on no part of Weft.
 
+pub mod election;
 pub mod id;
 pub mod keys;
+pub mod market;
+pub mod network;
 pub mod wire;
 
 pub use id::Id;
 pub use keys::NodeKey;
+pub use network::Network;
