@@ -55,12 +55,6 @@ impl ApiError {
         self.allow = Some(methods);
         self
     }
-
-    /// The same with another status.
-    pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
-        self
-    }
 }
 
 /// The status of a failure behind the door.
