@@ -117,9 +117,7 @@ impl FromStr for NodeKey {
         if text.len() != Self::TEXT_LEN {
             return Err(ParseKeyError(text.chars().take(80).collect()));
         }
-        b64::decode(text)
-            .and_then(|bytes| Self::from_slice(&bytes))
-            .ok_or_else(|| ParseKeyError(text.to_owned()))
+        b64::decode(text).and_then(|bytes| Self::from_slice(&bytes)).ok_or_else(|| ParseKeyError(text.to_owned()))
     }
 }
 

@@ -7,12 +7,13 @@ use common::{generated, list, load, raw, text, wallet};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use weft_protocol::{
-    Id, b64,
+    Id,
     ans104::{RsaSigner, Tag},
     arweave::{
         Format, Transaction, TransactionError,
         merkle::{self, PathError},
     },
+    b64,
 };
 
 fn read(vector: &Value) -> Transaction {
@@ -145,7 +146,9 @@ fn a_path_with_any_byte_changed_proves_nothing() {
         assert!(merkle::validate_path(&cut.data_root, chunk.offset, data.len() as u64, &path).is_err(), "{index}");
     }
     for len in 0..chunk.data_path.len() {
-        assert!(merkle::validate_path(&cut.data_root, chunk.offset, data.len() as u64, &chunk.data_path[..len]).is_err());
+        assert!(
+            merkle::validate_path(&cut.data_root, chunk.offset, data.len() as u64, &chunk.data_path[..len]).is_err()
+        );
     }
     assert!(merkle::validate_path(&Id::default(), chunk.offset, data.len() as u64, &chunk.data_path).is_err());
 }
@@ -158,18 +161,32 @@ fn a_changed_transaction_is_refused_with_the_field() {
         json[field] = value;
         Transaction::from_json(json.to_string().as_bytes())
     };
-    for (field, value) in [("quantity", "01"), ("quantity", "-1"), ("reward", "1e3"), ("reward", ""), ("target", "AAAA"),
-        ("last_tx", "AAAA"), ("data_root", "x"), ("data_size", "340282366920938463463374607431768211456"), ("owner", "=")] {
+    for (field, value) in [
+        ("quantity", "01"),
+        ("quantity", "-1"),
+        ("reward", "1e3"),
+        ("reward", ""),
+        ("target", "AAAA"),
+        ("last_tx", "AAAA"),
+        ("data_root", "x"),
+        ("data_size", "340282366920938463463374607431768211456"),
+        ("owner", "="),
+    ] {
         let error = with(field, value.into()).unwrap_err();
         assert!(matches!(error, TransactionError::Field { field: named, .. } if named == field), "{field}: {error}");
     }
     assert!(matches!(with("id", Id::default().to_string().into()), Err(TransactionError::WrongId { .. })));
     assert!(with("format", 3.into()).is_err());
-    for (field, value) in [("reward", "2"), ("quantity", "0"), ("target", "Zl0GmNvI-5Wvwlw6TZzygNh6WFt5mSQ8pgCP0DJYl18")] {
+    for (field, value) in
+        [("reward", "2"), ("quantity", "0"), ("target", "Zl0GmNvI-5Wvwlw6TZzygNh6WFt5mSQ8pgCP0DJYl18")]
+    {
         let changed = with(field, value.into()).unwrap();
         assert_eq!(changed.verify().is_err(), golden[field] != value, "{field}");
     }
-    assert_eq!(with("data", b64::encode("hello arweavE").into()).unwrap().verify(), Err(TransactionError::Data("data_root")));
+    assert_eq!(
+        with("data", b64::encode("hello arweavE").into()).unwrap().verify(),
+        Err(TransactionError::Data("data_root"))
+    );
     assert_eq!(with("data", b64::encode("hello").into()).unwrap().verify(), Err(TransactionError::Data("data_size")));
     assert!(with("owner", "".into()).unwrap().verify().is_err());
 }

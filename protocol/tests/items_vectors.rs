@@ -6,12 +6,13 @@ mod common;
 use common::{deterministic_signer, list, load, raw, text};
 use serde_json::Value;
 use weft_protocol::{
-    Id, b64,
+    Id,
     ans104::{
         DataItem, DeepHash, Deviation, ItemBuilder, ItemError, ItemStream, Profile, SignatureType, Tag, TagError,
         bundle::{self, BundleError, Limits, Refused},
         deep_hash, tags,
     },
+    b64,
 };
 
 fn tags_of(vector: &Value) -> Vec<Tag> {
@@ -28,7 +29,8 @@ fn accepted(vector: &Value) -> bool {
 
 fn check_item(vector: &Value) {
     let name = text(vector, "name");
-    let item = DataItem::parse_verified(raw(vector, "raw"), Profile::Strict).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let item =
+        DataItem::parse_verified(raw(vector, "raw"), Profile::Strict).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(item.id().to_string(), text(vector, "id"), "{name}");
     assert_eq!(u64::from(item.signature_type().number()), vector["signature_type"].as_u64().unwrap(), "{name}");
     assert_eq!(item.signature(), raw(vector, "signature"), "{name}");
@@ -116,7 +118,9 @@ fn every_malformed_item_is_refused() {
         let streamed = pushed.and_then(|()| stream.finish()).map(|_| ());
         match (item.map(|_| ()), streamed) {
             // A stream does not know how much is still to come.
-            (Err(ItemError::Truncated { field: a, .. }), Err(ItemError::Truncated { field: b, .. })) => assert_eq!(a, b),
+            (Err(ItemError::Truncated { field: a, .. }), Err(ItemError::Truncated { field: b, .. })) => {
+                assert_eq!(a, b)
+            }
             (whole, streamed) => assert_eq!(whole, streamed, "{}", text(vector, "name")),
         }
     }
@@ -159,7 +163,9 @@ fn errors_name_what_is_wrong() {
     assert_eq!(error("tag count 2^64-1"), ItemError::Tags(TagError::TooMany(u64::MAX)));
     assert!(error("RSA owner all zero").to_string().contains("not 4096 bits"));
     assert!(error("Ed25519 small-order key (identity point), R = identity, S = 0").to_string().contains("small order"));
-    for name in ["Ethereum high-s signature", "Ethereum recovery byte swapped (27 <-> 28)", "Ed25519 signature with S + L"] {
+    for name in
+        ["Ethereum high-s signature", "Ethereum recovery byte swapped (27 <-> 28)", "Ed25519 signature with S + L"]
+    {
         assert!(matches!(error(name), ItemError::Signature { .. }), "{name}");
     }
 }

@@ -126,11 +126,14 @@ pub fn read(bundle: &Bytes, limits: Limits) -> Result<Vec<Entry>, BundleError> {
     Ok(entries)
 }
 
+/// A header entry and the item there, or why there is none.
+pub type ReadItem = (Entry, Result<DataItem, ItemError>);
+
 /// Reads and verifies every item; one bad item does not spoil the others. An id that occurs twice is listed once.
 ///
 /// # Errors
 /// [`BundleError`] when the header is malformed, so that no item can be found.
-pub fn items(bundle: &Bytes, limits: Limits, profile: Profile) -> Result<Vec<(Entry, Result<DataItem, ItemError>)>, BundleError> {
+pub fn items(bundle: &Bytes, limits: Limits, profile: Profile) -> Result<Vec<ReadItem>, BundleError> {
     let mut seen = HashSet::new();
     let read = |entry: Entry| {
         let item = DataItem::parse(slice(bundle, &entry), profile).and_then(|item| {
@@ -160,7 +163,8 @@ fn layout(bundle: &[u8], limits: Limits) -> Result<Vec<Entry>, BundleError> {
     for entry in header.chunks_exact(ENTRY_LEN) {
         let (size, id) = entry.split_first_chunk::<32>().ok_or(BundleError::Truncated("header"))?;
         let id = Id::from_slice(id).ok_or(BundleError::Truncated("header"))?;
-        let size = number(size).and_then(|size| usize::try_from(size).ok()).ok_or(BundleError::Impossible("item size"))?;
+        let size =
+            number(size).and_then(|size| usize::try_from(size).ok()).ok_or(BundleError::Impossible("item size"))?;
         let offset = bundle.len().saturating_sub(bodies.len());
         (_, bodies) = bodies.split_at_checked(size).ok_or(BundleError::Truncated("last item"))?;
         if size > limits.max_item_size {
@@ -239,7 +243,14 @@ pub struct Unbundled {
 /// # Errors
 /// [`BundleError`] when the outermost header is malformed; anything further in is listed in [`Unbundled::refused`].
 pub fn unbundle(bundle: &Bytes, limits: Limits, profile: Profile) -> Result<Unbundled, BundleError> {
-    let mut walk = Walk { budget: limits.max_items, limits, profile, seen: HashSet::new(), queue: Vec::new(), out: Unbundled::default() };
+    let mut walk = Walk {
+        budget: limits.max_items,
+        limits,
+        profile,
+        seen: HashSet::new(),
+        queue: Vec::new(),
+        out: Unbundled::default(),
+    };
     walk.open(&Level { bundle: bundle.clone(), base: 0, depth: 0, parent: None })?;
     while let Some((carrier, level)) = walk.queue.pop() {
         if let Err(reason) = walk.open(&level) {

@@ -63,7 +63,8 @@ pub(super) struct SignedFields<'a> {
 /// The message of an item's signature; `data` is the [`hashed_blob`] of its data.
 pub(super) fn item_hash(fields: &SignedFields<'_>, data: &[u8; 48]) -> [u8; 48] {
     let kind = fields.signature_type.to_string();
-    let blobs = [b"dataitem".as_slice(), b"1", kind.as_bytes(), fields.owner, fields.target, fields.anchor, fields.raw_tags];
+    let blobs =
+        [b"dataitem".as_slice(), b"1", kind.as_bytes(), fields.owner, fields.target, fields.anchor, fields.raw_tags];
     let mut list = ListHash::new(blobs.len().saturating_add(1));
     for bytes in blobs {
         list.push(&blob(bytes));

@@ -55,7 +55,10 @@ impl ItemHead {
         if declared > tags::MAX_TAGS as u64 && profile == Profile::Strict {
             return Err(TagError::TooMany(declared).into());
         }
-        let section = usize::try_from(section).ok().filter(|len| *len <= tags::MAX_SECTION).ok_or(TagError::SectionTooLong(section))?;
+        let section = usize::try_from(section)
+            .ok()
+            .filter(|len| *len <= tags::MAX_SECTION)
+            .ok_or(TagError::SectionTooLong(section))?;
         let tags_start = cursor.position;
         let decoded = tags::decode(cursor.take("tags", section)?, declared, profile)?;
         let raw_tags = tags_start..cursor.position;
@@ -64,7 +67,7 @@ impl ItemHead {
         Ok(Self { raw, parsed: Arc::new(Parsed { id, kind, owner, target, anchor, raw_tags, tags, deviation }) })
     }
 
-    /// The same head over other memory (so that a small head does not keep a large buffer alive, or the reverse).
+    /// Bytes of the head: where the data starts.
     pub(super) fn len(&self) -> usize {
         self.raw.len()
     }
@@ -160,14 +163,19 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn take(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], ItemError> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let taken = rest.get(..len).ok_or(ItemError::Truncated { field, needed: len as u64, available: rest.len() as u64 })?;
+        let taken =
+            rest.get(..len).ok_or(ItemError::Truncated { field, needed: len as u64, available: rest.len() as u64 })?;
         self.position = self.position.saturating_add(len);
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], ItemError> {
         let taken = self.take(field, N)?;
-        taken.first_chunk().copied().ok_or(ItemError::Truncated { field, needed: N as u64, available: taken.len() as u64 })
+        taken.first_chunk().copied().ok_or(ItemError::Truncated {
+            field,
+            needed: N as u64,
+            available: taken.len() as u64,
+        })
     }
 
     fn optional(&mut self, field: &'static str) -> Result<Option<[u8; 32]>, ItemError> {

@@ -4,8 +4,8 @@
 //! was signed, copies no data, and hashes the data once. [`Profile`] says how much of what other implementations let pass
 //! is let pass here. Where it sits: above [`crate::keys`]; everything that speaks AO is built on it.
 
-pub mod bundle;
 mod builder;
+pub mod bundle;
 mod deep_hash;
 mod head;
 mod item;

@@ -153,14 +153,19 @@ pub(super) fn ethereum_digest(hash: &[u8; 48]) -> [u8; 32] {
     Keccak256::new().chain_update(b"\x19Ethereum Signed Message:\n48").chain_update(hash).finalize().into()
 }
 
-/// The native address of an Ethereum key of 65 bytes, with the checksum in its letter case (EIP-55).
+/// The native address of an Ethereum key of 65 bytes, with the checksum in its letter case (EIP-55); `None` for any other
+/// key.
 pub fn eth_address(owner: &[u8]) -> Option<String> {
     let (_, point) = owner.split_first().filter(|(first, point)| **first == 4 && point.len() == 64)?;
-    let address = hex::encode(Keccak256::digest(point).get(12..)?);
-    let case = hex::encode(Keccak256::digest(&address));
-    let letters = address.chars().zip(case.chars());
-    Some(letters.fold("0x".to_owned(), |mut text, (letter, case)| {
-        text.push(if case >= '8' { letter.to_ascii_uppercase() } else { letter });
-        text
-    }))
+    Keccak256::digest(point).last_chunk().map(checksummed)
 }
+
+fn checksummed(address: &[u8; 20]) -> String {
+    let address = hex::encode(address);
+    let case = hex::encode(Keccak256::digest(&address));
+    let letter = |(letter, case): (char, char)| if case >= '8' { letter.to_ascii_uppercase() } else { letter };
+    "0x".chars().chain(address.chars().zip(case.chars()).map(letter)).collect()
+}
+
+#[cfg(test)]
+mod tests;

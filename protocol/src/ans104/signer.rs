@@ -5,7 +5,7 @@ use k256::ecdsa::SigningKey as EthereumKey;
 
 use super::{
     SignError, SignatureType,
-    signature::{ethereum_digest, eth_address, solana_message},
+    signature::{eth_address, ethereum_digest, solana_message},
 };
 use crate::{
     Id, Jwk, NodeKey,

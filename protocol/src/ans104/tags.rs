@@ -134,7 +134,8 @@ impl<'a> Reader<'a> {
     fn array(&mut self) -> Result<(), TagError> {
         loop {
             if self.rest.is_empty() {
-                return self.tolerate(Deviation::NoTerminator, TagError::Malformed("the closing zero block is missing"));
+                return self
+                    .tolerate(Deviation::NoTerminator, TagError::Malformed("the closing zero block is missing"));
             }
             let count = self.number()?;
             if count == 0 {
@@ -218,7 +219,10 @@ impl<'a> Reader<'a> {
             value |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 if byte == 0 && shift > 0 {
-                    self.tolerate(Deviation::LongNumber, TagError::Malformed("a number is written longer than needed"))?;
+                    self.tolerate(
+                        Deviation::LongNumber,
+                        TagError::Malformed("a number is written longer than needed"),
+                    )?;
                 }
                 return Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
             }

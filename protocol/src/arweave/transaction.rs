@@ -221,7 +221,8 @@ impl Transaction {
     }
 
     fn check_limits(&self) -> Result<(), TransactionError> {
-        let bytes = self.tags.iter().map(|tag| tag.name.len().saturating_add(tag.value.len())).fold(0, usize::saturating_add);
+        let bytes =
+            self.tags.iter().map(|tag| tag.name.len().saturating_add(tag.value.len())).fold(0, usize::saturating_add);
         if self.tags.len() > MAX_TAGS || bytes > MAX_TAG_BYTES {
             return Err(TransactionError::Tags { count: self.tags.len(), bytes });
         }
@@ -229,7 +230,10 @@ impl Transaction {
             return Err(TransactionError::Field { field: "target", reason: "a quantity needs a target of 32 bytes" });
         }
         if self.format == Format::Two && (self.content.size == 0) != self.content.root.is_none() {
-            return Err(TransactionError::Field { field: "data_root", reason: "must be empty exactly when data_size is 0" });
+            return Err(TransactionError::Field {
+                field: "data_root",
+                reason: "must be empty exactly when data_size is 0",
+            });
         }
         Ok(())
     }
@@ -271,8 +275,14 @@ impl Transaction {
 
     fn format1_message(&self) -> Vec<u8> {
         let (quantity, reward) = (self.quantity.to_string(), self.reward.to_string());
-        let fields: [&[u8]; 6] =
-            [&self.owner, self.target_bytes(), &self.content.body, quantity.as_bytes(), reward.as_bytes(), &self.last_tx];
+        let fields: [&[u8]; 6] = [
+            &self.owner,
+            self.target_bytes(),
+            &self.content.body,
+            quantity.as_bytes(),
+            reward.as_bytes(),
+            &self.last_tx,
+        ];
         let mut message = fields.concat();
         for tag in &self.tags {
             message.extend_from_slice(&tag.name);

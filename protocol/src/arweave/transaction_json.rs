@@ -103,9 +103,8 @@ impl Json {
         let size = match (&self.data.data_size, format) {
             (None, Format::One) => body.len() as u64,
             (None, Format::Two) => return Err(bad("data_size", "missing")),
-            (size, _) => {
-                u64::try_from(number("data_size", size.as_ref())?).map_err(|_| bad("data_size", "larger than anything"))?
-            }
+            (size, _) => u64::try_from(number("data_size", size.as_ref())?)
+                .map_err(|_| bad("data_size", "larger than anything"))?,
         };
         Ok(Content { size, root: optional_id("data_root", &self.data.data_root)?, body: body.into() })
     }
@@ -146,8 +145,9 @@ impl Transaction {
     /// # Errors
     /// [`TransactionError`] naming the field that is wrong; text that is no such JSON counts as field `json`.
     pub fn from_json(json: &[u8]) -> Result<Self, TransactionError> {
-        let json: Json = serde_json::from_slice(json)
-            .map_err(|_| bad("json", "not a JSON object with format, owner, signature and the other fields of a transaction"))?;
+        let json: Json = serde_json::from_slice(json).map_err(|_| {
+            bad("json", "not a JSON object with format, owner, signature and the other fields of a transaction")
+        })?;
         json.transaction()
     }
 }

@@ -120,8 +120,11 @@ fn padding_fits(encoded: &[u8], message: &[u8]) -> bool {
         *high &= 0x7f;
     }
     let Some(one) = block.iter().position(|byte| *byte != 0) else { return false };
-    let Some((1, salt)) = block.get(one..).and_then(<[u8]>::split_first).map(|(first, salt)| (*first, salt)) else { return false };
-    let expected = Sha256::new().chain_update([0; 8]).chain_update(Sha256::digest(message)).chain_update(salt).finalize();
+    let Some((1, salt)) = block.get(one..).and_then(<[u8]>::split_first).map(|(first, salt)| (*first, salt)) else {
+        return false;
+    };
+    let expected =
+        Sha256::new().chain_update([0; 8]).chain_update(Sha256::digest(message)).chain_update(salt).finalize();
     expected.as_slice() == hash
 }
 

@@ -63,7 +63,8 @@ pub fn deterministic_signer(name: &str) -> Option<Box<dyn Signer>> {
 
 /// The generator rule of the vectors for large data.
 pub fn generated(size: usize) -> Vec<u8> {
-    let block = |index: u32| Sha256::new().chain_update("ao-anchor-vector").chain_update(index.to_be_bytes()).finalize();
+    let block =
+        |index: u32| Sha256::new().chain_update("ao-anchor-vector").chain_update(index.to_be_bytes()).finalize();
     let mut data: Vec<u8> = (0..size.div_ceil(32) as u32).flat_map(block).collect();
     data.truncate(size);
     data
