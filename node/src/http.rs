@@ -52,7 +52,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// An address is taken or not ours.
-    #[error("cannot listen on http address {address}: {source}; change `http` in the node's config or stop what holds the port")]
+    #[error(
+        "cannot listen on http address {address}: {source}; change `http` in the node's config or stop what holds the port"
+    )]
     Bind {
         /// The address as configured.
         address: SocketAddr,
@@ -83,7 +85,8 @@ impl Server {
     /// [`HttpError::Serve`] if a listener failed before that.
     pub async fn finished(mut self) -> Result<(), HttpError> {
         while let Some(end) = self.tasks.join_next().await {
-            end.map_err(|fault| HttpError::Serve(fault.to_string()))?.map_err(|fault| HttpError::Serve(fault.to_string()))?;
+            end.map_err(|fault| HttpError::Serve(fault.to_string()))?
+                .map_err(|fault| HttpError::Serve(fault.to_string()))?;
         }
         Ok(())
     }
@@ -94,7 +97,11 @@ impl Server {
 ///
 /// # Errors
 /// [`HttpError::Bind`] names the address that could not be had.
-pub async fn serve<D: Door>(door: D, listen: Vec<SocketAddr>, shutdown: CancellationToken) -> Result<Server, HttpError> {
+pub async fn serve<D: Door>(
+    door: D,
+    listen: Vec<SocketAddr>,
+    shutdown: CancellationToken,
+) -> Result<Server, HttpError> {
     let mut bound = Vec::with_capacity(listen.len());
     for address in listen {
         let fail = |source| HttpError::Bind { address, source };

@@ -49,7 +49,8 @@ pub(super) async fn read<D: Door>(app: &App<D>, headers: &HeaderMap, body: Body)
             Err(refusal)
         }
         Err(_) => {
-            let reason = format!("body: not complete within {} seconds; send it again over a faster line", BODY_TIME.as_secs());
+            let reason =
+                format!("body: not complete within {} seconds; send it again over a faster line", BODY_TIME.as_secs());
             Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, reason))
         }
     }
@@ -58,14 +59,16 @@ pub(super) async fn read<D: Door>(app: &App<D>, headers: &HeaderMap, body: Body)
 /// The body as JSON.
 pub(super) async fn read_json<D: Door>(app: &App<D>, headers: &HeaderMap, body: Body) -> Result<Value, ApiError> {
     let held = read(app, headers, body).await?;
-    serde_json::from_slice(&held.bytes)
-        .map_err(|fault| ApiError::new(StatusCode::BAD_REQUEST, format!("body: not JSON: {fault}; send one JSON object")))
+    serde_json::from_slice(&held.bytes).map_err(|fault| {
+        ApiError::new(StatusCode::BAD_REQUEST, format!("body: not JSON: {fault}; send one JSON object"))
+    })
 }
 
 /// The body as bytes of a data item; says so when it is evidently something else.
 pub(super) async fn read_item<D: Door>(app: &App<D>, headers: &HeaderMap, body: Body) -> Result<Held, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let wrong = ["application/json", "multipart/", "text/html"].iter().any(|bad| kind.to_ascii_lowercase().starts_with(bad));
+    let wrong =
+        ["application/json", "multipart/", "text/html"].iter().any(|bad| kind.to_ascii_lowercase().starts_with(bad));
     let held = read(app, headers, body).await?;
     if wrong {
         let fix = "post the bytes of one signed ANS-104 data item as application/octet-stream";
@@ -82,7 +85,9 @@ fn declared(headers: &HeaderMap) -> Option<usize> {
 }
 
 fn too_large(size: &str, limit: usize) -> ApiError {
-    let reason = format!("body: {size} bytes, this network takes items of at most {limit} bytes; publish larger data on Arweave and name its id");
+    let reason = format!(
+        "body: {size} bytes, this network takes items of at most {limit} bytes; publish larger data on Arweave and name its id"
+    );
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
 }
 
@@ -90,18 +95,19 @@ async fn collect<D: Door>(app: &App<D>, stream: &mut BodyDataStream, limit: usiz
     let mut bytes = Vec::new();
     let mut share: Option<OwnedSemaphorePermit> = None;
     while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|fault| ApiError::new(StatusCode::BAD_REQUEST, format!("body: ended early: {fault}; send it again")))?;
+        let piece = piece.map_err(|fault| {
+            ApiError::new(StatusCode::BAD_REQUEST, format!("body: ended early: {fault}; send it again"))
+        })?;
         let size = bytes.len().saturating_add(piece.len());
         if size > limit {
             return Err(too_large(&format!("over {limit}"), limit));
         }
         let have = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let want = size.div_ceil(1024).saturating_sub(have);
-        let more = app
-            .bodies
-            .clone()
-            .try_acquire_many_owned(u32::try_from(want).unwrap_or(u32::MAX))
-            .map_err(|_| ApiError::busy("body: this node holds as many bytes of other requests as it can; try again in a second"))?;
+        let more =
+            app.bodies.clone().try_acquire_many_owned(u32::try_from(want).unwrap_or(u32::MAX)).map_err(|_| {
+                ApiError::busy("body: this node holds as many bytes of other requests as it can; try again in a second")
+            })?;
         match share.as_mut() {
             Some(share) => share.merge(more),
             None => share = Some(more),

@@ -50,7 +50,9 @@ pub(super) async fn results<D: Door>(
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let bounds = bounds(&app.door, process, from, to).await?;
     let (found, more) = match bounds {
-        Some((from_slot, to_slot)) => succeeded(&app.door, process, ResultsRange { from_slot, to_slot, limit, descending }).await?,
+        Some((from_slot, to_slot)) => {
+            succeeded(&app.door, process, ResultsRange { from_slot, to_slot, limit, descending }).await?
+        }
         None => (Vec::new(), false),
     };
     Ok(Json(connection(found.iter().map(|slot| edge(slot, descending)).collect(), more)))
@@ -92,7 +94,9 @@ fn check_message(message: &Value) -> Result<(), ApiError> {
     match members.get("Tags") {
         None => Ok(()),
         Some(Value::Array(tags)) => match tags.iter().find(|tag| !text(tag, "name") || !text(tag, "value")) {
-            Some(bad) => Err(ApiError::field("Tags", &bad.to_string(), "every tag is {\"name\": string, \"value\": string}")),
+            Some(bad) => {
+                Err(ApiError::field("Tags", &bad.to_string(), "every tag is {\"name\": string, \"value\": string}"))
+            }
             None => Ok(()),
         },
         Some(other) => Err(ApiError::field("Tags", &other.to_string(), "give a list of {\"name\", \"value\"}")),
@@ -116,7 +120,12 @@ fn edge(slot: &SlotResult, descending: bool) -> Value {
 
 /// First and last slot between two cursors, or nothing where no slot can lie. `from` means newer than, `to` up to and
 /// with, whatever the order.
-async fn bounds<D: Door>(door: &D, process: Id, from: Option<Cursor>, to: Option<Cursor>) -> Result<Option<(u64, u64)>, ApiError> {
+async fn bounds<D: Door>(
+    door: &D,
+    process: Id,
+    from: Option<Cursor>,
+    to: Option<Cursor>,
+) -> Result<Option<(u64, u64)>, ApiError> {
     let first = match from.map(|cursor| cursor.place) {
         None => Some(0),
         Some(Place::Slot(slot)) => slot.checked_add(1),

@@ -67,7 +67,8 @@ pub(super) fn read(field: &str, text: &str) -> Result<Cursor, ApiError> {
         Some(Value::String(text)) => text.parse().ok(),
         _ => None,
     };
-    let place = number("ordinate").map(Place::Slot).or_else(|| number("timestamp").map(Place::Time)).ok_or_else(fail)?;
+    let place =
+        number("ordinate").map(Place::Slot).or_else(|| number("timestamp").map(Place::Time)).ok_or_else(fail)?;
     let descending = value.get("sort").and_then(Value::as_str).map(|sort| sort.eq_ignore_ascii_case("desc"));
     Ok(Cursor { place, descending })
 }

@@ -78,7 +78,11 @@ impl<D: Door> App<D> {
             Class::Work => &self.working,
             Class::Wait => &self.waiting,
         };
-        let full = |_| ApiError::busy("this node already works on as many requests as it can hold; try again in a second, or another node");
+        let full = |_| {
+            ApiError::busy(
+                "this node already works on as many requests as it can hold; try again in a second, or another node",
+            )
+        };
         places.clone().try_acquire_owned().map(Some).map_err(full)
     }
 
@@ -94,11 +98,15 @@ fn check_head(request: &Request) -> Result<(), ApiError> {
     let uri = request.uri();
     let length = uri.path().len().saturating_add(uri.query().map_or(0, str::len));
     if length > MAX_URI {
-        return Err(ApiError::new(StatusCode::URI_TOO_LONG, format!("path and query: {length} bytes, at most {MAX_URI} are read")));
+        return Err(ApiError::new(
+            StatusCode::URI_TOO_LONG,
+            format!("path and query: {length} bytes, at most {MAX_URI} are read"),
+        ));
     }
-    let head = request.headers().iter().fold(0_usize, |sum, (name, value)| {
-        sum.saturating_add(name.as_str().len()).saturating_add(value.len())
-    });
+    let head = request
+        .headers()
+        .iter()
+        .fold(0_usize, |sum, (name, value)| sum.saturating_add(name.as_str().len()).saturating_add(value.len()));
     if head > MAX_HEAD {
         let reason = format!("headers: {head} bytes, at most {MAX_HEAD} are read; send fewer or shorter ones");
         return Err(ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason));

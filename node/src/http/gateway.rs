@@ -25,29 +25,87 @@ use weft_protocol::Id;
 const MAX_TAG_HEADERS: usize = 8 << 10;
 /// Tags with these names are no headers: they would change how the reply is carried, kept or run.
 const NOT_FROM_TAGS: &[&str] = &[
-    "age", "allow", "alt-svc", "authorization", "cache-control", "clear-site-data", "connection", "content-encoding",
-    "content-length", "content-location", "content-range", "content-type", "cookie", "date", "etag", "expect", "expires", "host",
-    "keep-alive", "last-modified", "link", "location", "nel", "origin", "permissions-policy", "pragma", "public-key-pins",
-    "referrer-policy", "refresh", "report-to", "reporting-endpoints", "retry-after", "server", "service-worker-allowed",
-    "set-cookie", "sourcemap", "strict-transport-security", "te", "timing-allow-origin", "trailer", "transfer-encoding",
-    "upgrade", "vary", "via", "warning", "www-authenticate",
+    "age",
+    "allow",
+    "alt-svc",
+    "authorization",
+    "cache-control",
+    "clear-site-data",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "nel",
+    "origin",
+    "permissions-policy",
+    "pragma",
+    "public-key-pins",
+    "referrer-policy",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
+    "retry-after",
+    "server",
+    "service-worker-allowed",
+    "set-cookie",
+    "sourcemap",
+    "strict-transport-security",
+    "te",
+    "timing-allow-origin",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
 ];
 /// Nor those that begin so.
-const NOT_FROM_TAG_PREFIXES: &[&str] =
-    &["x-", "sec-", "proxy-", "access-control-", "cross-origin-", "content-security-policy", "content-disposition", "accept-"];
+const NOT_FROM_TAG_PREFIXES: &[&str] = &[
+    "x-",
+    "sec-",
+    "proxy-",
+    "access-control-",
+    "cross-origin-",
+    "content-security-policy",
+    "content-disposition",
+    "accept-",
+];
 
 /// `POST /graphql`.
-pub(super) async fn graphql<D: Door>(State(app): State<App<D>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn graphql<D: Door>(
+    State(app): State<App<D>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let held = body::read(&app, &headers, body).await?;
     if held.bytes.is_empty() {
-        return Err(ApiError::missing("body", "send a GraphQL request as JSON: {\"query\": \"…\", \"variables\": {…}}"));
+        return Err(ApiError::missing(
+            "body",
+            "send a GraphQL request as JSON: {\"query\": \"…\", \"variables\": {…}}",
+        ));
     }
     let answer = app.door.graphql(held.bytes.clone()).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
 /// `GET /raw/{id}`.
-pub(super) async fn raw<D: Door>(State(app): State<App<D>>, Segments(segment): Segments<String>) -> Result<Response, ApiError> {
+pub(super) async fn raw<D: Door>(
+    State(app): State<App<D>>,
+    Segments(segment): Segments<String>,
+) -> Result<Response, ApiError> {
     data(&app, id("id in the path", &segment)?).await
 }
 
@@ -74,7 +132,8 @@ pub(super) fn tag_headers<'a>(tags: impl Iterator<Item = (&'a str, &'a str)>) ->
     let mut left = MAX_TAG_HEADERS;
     for (name, value) in tags {
         let name = name.to_ascii_lowercase();
-        let kept_out = NOT_FROM_TAGS.contains(&name.as_str()) || NOT_FROM_TAG_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let kept_out = NOT_FROM_TAGS.contains(&name.as_str())
+            || NOT_FROM_TAG_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let Some(rest) = left.checked_sub(name.len().saturating_add(value.len())).filter(|_| !kept_out) else {
             continue;
         };
@@ -87,7 +146,11 @@ pub(super) fn tag_headers<'a>(tags: impl Iterator<Item = (&'a str, &'a str)>) ->
 }
 
 /// `POST /tx` and `/tx/arweave`: the uploader's routes, for data items.
-pub(super) async fn upload<D: Door>(State(app): State<App<D>>, headers: HeaderMap, body: Body) -> Result<Json<Value>, ApiError> {
+pub(super) async fn upload<D: Door>(
+    State(app): State<App<D>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
     let held = body::read_item(&app, &headers, body).await?;
     let id = app.door.upload(held.bytes.clone()).await?;
     let (_, now) = app.door.identity();

@@ -53,7 +53,8 @@ fn accepted<D: Door>(app: &App<D>, message: &str, id: Id) -> Response {
 
 async fn assign<D: Door>(app: &App<D>, params: &Params) -> Result<Response, ApiError> {
     let process = params.need_id("process-id", "give the process that the item is assigned to, beside assign=<id>")?;
-    let item = params.need_id("assign", "give the id of the item or transaction to assign, beside process-id=<process>")?;
+    let item =
+        params.need_id("assign", "give the id of the item or transaction to assign, beside process-id=<process>")?;
     let sealed = app.door.assign(process, item, excludes(params)?, params.has("base-layer")).await?;
     Ok(accepted(app, "Processing Assignment", sealed.id))
 }
@@ -62,9 +63,12 @@ fn excludes(params: &Params) -> Result<Vec<String>, ApiError> {
     let Some(text) = params.get("exclude") else {
         return Ok(Vec::new());
     };
-    let names: Vec<String> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names: Vec<String> =
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if names.len() > MAX_EXCLUDES || names.iter().any(|name| name.len() > MAX_EXCLUDE_LEN) {
-        let fix = format!("give at most {MAX_EXCLUDES} comma-separated names of at most {MAX_EXCLUDE_LEN} characters, such as Data,Tags");
+        let fix = format!(
+            "give at most {MAX_EXCLUDES} comma-separated names of at most {MAX_EXCLUDE_LEN} characters, such as Data,Tags"
+        );
         return Err(ApiError::field("exclude", text, &fix));
     }
     Ok(names)
@@ -96,16 +100,25 @@ pub(super) async fn unmonitor<D: Door>(
 async fn owners_word<D: Door>(app: &App<D>, pid: &str, headers: &HeaderMap, body: Body) -> Result<(), ApiError> {
     let process = id("process id in the path", pid)?;
     let held = body::read_item(app, headers, body).await?;
-    let bad = |fault| ApiError::new(StatusCode::BAD_REQUEST, format!("body: {fault}; post a data item signed by the process's owner"));
+    let bad = |fault| {
+        ApiError::new(StatusCode::BAD_REQUEST, format!("body: {fault}; post a data item signed by the process's owner"))
+    };
     let word = DataItem::parse_verified(held.bytes.clone(), Profile::Strict).map_err(bad)?;
     if word.target() != Some(process) {
         let target = word.target().map_or("missing".to_owned(), |target| target.to_string());
-        return Err(ApiError::field("target of the item", &target, &format!("it must be the process in the path, {process}")));
+        return Err(ApiError::field(
+            "target of the item",
+            &target,
+            &format!("it must be the process in the path, {process}"),
+        ));
     }
     let view = app.door.process(process).await?;
     let owner = render::parse(&view.item, "process")?.signer_address();
     if word.signer_address() != owner {
-        let reason = format!("item signed by {}: process {process} belongs to {owner}; sign with its owner's key", word.signer_address());
+        let reason = format!(
+            "item signed by {}: process {process} belongs to {owner}; sign with its owner's key",
+            word.signer_address()
+        );
         return Err(ApiError::new(StatusCode::FORBIDDEN, reason));
     }
     Ok(())

@@ -53,7 +53,11 @@ impl Metrics {
         let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
         let in_flight = Gauge::default();
         registry.register("weft_http_requests", "HTTP requests answered, by route and status", requests.clone());
-        registry.register("weft_http_request_seconds", "Time from request head to response head, by route", seconds.clone());
+        registry.register(
+            "weft_http_request_seconds",
+            "Time from request head to response head, by route",
+            seconds.clone(),
+        );
         registry.register("weft_http_in_flight", "HTTP requests being worked on", in_flight.clone());
         Self { registry, requests, seconds, in_flight }
     }

@@ -19,7 +19,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let fail = |fault: PathRejection| ApiError::new(StatusCode::BAD_REQUEST, format!("path: {}", fault.body_text()));
+        let fail =
+            |fault: PathRejection| ApiError::new(StatusCode::BAD_REQUEST, format!("path: {}", fault.body_text()));
         Path::<T>::from_request_parts(parts, state).await.map(|Path(inner)| Self(inner)).map_err(fail)
     }
 }
@@ -32,9 +33,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
-            .await
-            .map_err(|fault| ApiError::new(StatusCode::BAD_REQUEST, format!("query: {}: use name=value&…", fault.body_text())))?;
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(|fault| {
+            ApiError::new(StatusCode::BAD_REQUEST, format!("query: {}: use name=value&…", fault.body_text()))
+        })?;
         Ok(Self(pairs))
     }
 }
@@ -62,7 +63,9 @@ impl Params {
 
     /// A whole number in `name`.
     pub fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, ApiError> {
-        self.get(name).map(|text| text.parse().map_err(|_| ApiError::field(name, text, "give a whole number"))).transpose()
+        self.get(name)
+            .map(|text| text.parse().map_err(|_| ApiError::field(name, text, "give a whole number")))
+            .transpose()
     }
 
     /// `limit` between 1 and `most`; larger ones are cut to `most`, which every page's "more" flag makes harmless.

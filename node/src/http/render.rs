@@ -17,8 +17,9 @@ use crate::door::{Entry, ProcessView};
 
 /// What is stored was checked when it came in, so history's rules are enough to read it back.
 pub(super) fn parse(raw: &Bytes, what: &str) -> Result<DataItem, ApiError> {
-    DataItem::parse(raw.clone(), Profile::History)
-        .map_err(|fault| ApiError::internal(format!("{what}: the stored item does not parse: {fault}; report this with the node's log")))
+    DataItem::parse(raw.clone(), Profile::History).map_err(|fault| {
+        ApiError::internal(format!("{what}: the stored item does not parse: {fault}; report this with the node's log"))
+    })
 }
 
 /// A `{message, assignment}` node; `show_anchor` gives the assignment's anchor as base64url instead of text.
@@ -34,7 +35,8 @@ pub(super) fn node(entry: &Entry, show_anchor: bool) -> Result<Value, ApiError> 
 
 /// A page's edge: the node under its cursor (the nonce in nonce mode, else the timestamp).
 pub(super) fn edge(entry: &Entry, by_nonce: bool, show_anchor: bool) -> Result<Value, ApiError> {
-    let cursor = if by_nonce { entry.slot.to_string() } else { timestamp(&parse(&entry.assignment, "assignment")?).to_string() };
+    let cursor =
+        if by_nonce { entry.slot.to_string() } else { timestamp(&parse(&entry.assignment, "assignment")?).to_string() };
     Ok(json!({ "node": node(entry, show_anchor)?, "cursor": cursor }))
 }
 
@@ -63,7 +65,8 @@ pub(super) fn timestamp(assignment: &DataItem) -> u64 {
 
 fn message(item: &DataItem) -> Value {
     // AO: the first `Type` that is one of the two decides; items with several are out there.
-    let kind = item.tags().iter().find(|tag| tag.name == "Type" && ["Process", "Message"].contains(&tag.value.as_str()));
+    let kind =
+        item.tags().iter().find(|tag| tag.name == "Type" && ["Process", "Message"].contains(&tag.value.as_str()));
     let is_process = kind.is_some_and(|tag| tag.value == "Process");
     let mut out = Map::new();
     out.insert("id".into(), json!(item.id()));
@@ -72,7 +75,8 @@ fn message(item: &DataItem) -> Value {
     out.insert("tags".into(), tags(item.tags()));
     out.insert("signature".into(), json!(URL_SAFE_NO_PAD.encode(item.signature())));
     out.insert("anchor".into(), anchor_text(item));
-    let target = if is_process { Value::Null } else { json!(item.target().map(|id| id.to_string()).unwrap_or_default()) };
+    let target =
+        if is_process { Value::Null } else { json!(item.target().map(|id| id.to_string()).unwrap_or_default()) };
     out.insert("target".into(), target);
     put_lost_bytes(&mut out, item);
     Value::Object(out)

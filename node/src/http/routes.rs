@@ -90,12 +90,32 @@ fn matches(template: &str, path: &str) -> bool {
 /// Characters of a path that suggestions look at.
 const LOOKED_AT: usize = 64;
 
-/// The three routes whose templates are spelled most like `path`.
+/// The three routes whose templates are spelled most like `path`; those that begin with braces are like everything.
 fn nearest(path: &str) -> Vec<&'static str> {
     let head: String = path.chars().take(LOOKED_AT).collect();
-    let mut scored: Vec<(usize, &'static str)> = ROUTES.iter().map(|r| (distance(&head, r.template), r.template)).collect();
+    let mut scored: Vec<(usize, &'static str)> = ROUTES
+        .iter()
+        .filter(|r| !r.template.starts_with("/{"))
+        .map(|r| (spelling(&head, r.template), r.template))
+        .collect();
     scored.sort_by_key(|(score, _)| *score);
     scored.into_iter().take(3).map(|(_, template)| template).collect()
+}
+
+/// How differently `path` and `template` are spelled, segment by segment; braces are spelled like anything.
+fn spelling(path: &str, template: &str) -> usize {
+    let mut given = path.split('/');
+    let mut wanted = template.split('/');
+    let mut sum = 0_usize;
+    loop {
+        let step = match (given.next(), wanted.next()) {
+            (None, None) => return sum,
+            (Some(have), Some(want)) if want.starts_with('{') => usize::from(have.is_empty()),
+            (Some(have), Some(want)) => distance(have, want),
+            (have, want) => have.or(want).map_or(0, |extra| extra.chars().count().saturating_add(1)),
+        };
+        sum = sum.saturating_add(step);
+    }
 }
 
 /// Levenshtein distance in characters.
@@ -135,9 +155,12 @@ pub(super) async fn unknown(uri: Uri) -> Response {
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
     let allowed = classify(uri.path()).map_or("GET".to_owned(), |route| route.methods.join(", "));
     let method: String = method.as_str().chars().take(32).collect();
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("method {method} is not answered on {}; use {allowed}", uri.path()))
-        .allow(allowed)
-        .into_response()
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("method {method} is not answered on {}; use {allowed}", uri.path()),
+    )
+    .allow(allowed)
+    .into_response()
 }
 
 #[cfg(test)]

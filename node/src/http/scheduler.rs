@@ -35,7 +35,8 @@ const PAGE_BYTES: usize = 32 << 20;
 pub(super) async fn root<D: Door>(State(app): State<App<D>>, params: Params, headers: HeaderMap) -> Response {
     if !params.has("process-id") && prefers_html(&headers) {
         let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'";
-        return ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-cache")], Html(STATUS_PAGE)).into_response();
+        return ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-cache")], Html(STATUS_PAGE))
+            .into_response();
     }
     let (address, now) = app.door.identity();
     ([(header::VARY, "Accept")], Json(json!({ "timestamp": now.to_string(), "address": address }))).into_response()
@@ -136,7 +137,10 @@ impl Asked {
 async fn page<D: Door>(door: &D, process: Id, params: &Params) -> Result<Value, ApiError> {
     let asked = Asked::read(params)?;
     let (entries, more) = entries(door, process, asked.range).await?;
-    let edges = entries.iter().map(|entry| render::edge(entry, asked.by_nonce, asked.show_anchor)).collect::<Result<Vec<_>, _>>()?;
+    let edges = entries
+        .iter()
+        .map(|entry| render::edge(entry, asked.by_nonce, asked.show_anchor))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "page_info": { "has_next_page": more }, "edges": edges }))
 }
 
@@ -159,7 +163,9 @@ pub(super) async fn entries<D: Door>(door: &D, process: Id, range: LogRange) -> 
         if full {
             return Ok((found, true));
         }
-        bytes = entries.iter().fold(bytes, |sum, entry| sum.saturating_add(entry.item.len()).saturating_add(entry.assignment.len()));
+        bytes = entries
+            .iter()
+            .fold(bytes, |sum, entry| sum.saturating_add(entry.item.len()).saturating_add(entry.assignment.len()));
         found.extend(entries);
         rest.from_slot = last.saturating_add(1);
         if rest.from_slot >= next_slot || last == u64::MAX {
@@ -179,13 +185,17 @@ pub(super) async fn latest<D: Door>(
     let newest = view.next_slot.saturating_sub(1);
     let range = LogRange { from_slot: newest, to_slot: u64::MAX, after_ms: None, until_ms: None, limit: BATCH };
     let page = app.door.log(process, range).await?;
-    let none = || ApiError::new(StatusCode::NOT_FOUND, format!("process {process} has no entry yet; send it a message"));
+    let none =
+        || ApiError::new(StatusCode::NOT_FOUND, format!("process {process} has no entry yet; send it a message"));
     let entry = page.entries.last().ok_or_else(none)?;
     Ok(Json(render::node(entry, params.has("show-anchor"))?))
 }
 
 /// `GET /processes/{pid}`: the process record.
-pub(super) async fn record<D: Door>(State(app): State<App<D>>, Segments(pid): Segments<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn record<D: Door>(
+    State(app): State<App<D>>,
+    Segments(pid): Segments<String>,
+) -> Result<Json<Value>, ApiError> {
     let view = app.door.process(id("process id in the path", &pid)?).await?;
     Ok(Json(render::record(&view)?))
 }

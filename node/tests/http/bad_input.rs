@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use weft_protocol::{Id, ans104::{Ed25519Signer, ItemBuilder}};
+use weft_protocol::{
+    Id,
+    ans104::{Ed25519Signer, ItemBuilder},
+};
 
 use crate::fake::{Fake, MAX_ITEM, Open, action};
 
@@ -39,7 +42,9 @@ async fn requests_that_are_wrong() {
     let never = fake.send(p, &user, &[("Action", action::NEVER)], b"").id;
     let open = fake.open().await;
     let unknown = Id::sha256(b"unknown");
-    let message = |target: Id| ItemBuilder::new().target(target).tag("Type", "Message").data("x").sign(&user).unwrap().raw().to_vec();
+    let message = |target: Id| {
+        ItemBuilder::new().target(target).tag("Type", "Message").data("x").sign(&user).unwrap().raw().to_vec()
+    };
     let mut tampered = message(p);
     *tampered.last_mut().unwrap() ^= 1;
     let long = "x".repeat(100);
@@ -141,9 +146,12 @@ async fn what_is_no_request_at_all() {
     let open = Fake::new().open().await;
     assert!(raw(&open, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.starts_with("HTTP/1.1 400"));
     assert!(raw(&open, b"GET / HTTP/9.9\r\n\r\n").await.starts_with("HTTP/1.1 "));
-    assert!(raw(&open, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    assert!(
+        raw(&open, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400")
+    );
     // Announced, never sent: the refusal comes before the body.
-    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n", u64::MAX / 4);
+    let head =
+        format!("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n", u64::MAX / 4);
     assert!(raw(&open, head.as_bytes()).await.starts_with("HTTP/1.1 413"));
     let fat = format!("GET / HTTP/1.1\r\nhost: x\r\nx-fat: {}\r\n\r\n", "z".repeat(40_000));
     assert!(raw(&open, fat.as_bytes()).await.starts_with("HTTP/1.1 431"));

@@ -64,7 +64,8 @@ async fn waiting_requests_have_their_own_bound() {
     for _ in 0..600 {
         asking.spawn(open.client.get(&url).send());
     }
-    let refused = tokio::time::timeout(Duration::from_secs(60), asking.join_next()).await.unwrap().unwrap().unwrap().unwrap();
+    let refused =
+        tokio::time::timeout(Duration::from_secs(60), asking.join_next()).await.unwrap().unwrap().unwrap().unwrap();
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
     // Work goes on beside them.

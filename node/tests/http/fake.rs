@@ -16,7 +16,7 @@ use weft_node::{
 };
 use weft_protocol::{
     Id,
-    ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile, Signer as _},
+    ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile},
 };
 
 /// Where the fake's time starts; every slot takes a second.
@@ -110,7 +110,12 @@ impl Fake {
 
     /// A process of this key's; its id.
     pub fn spawn(&self, signer: &Ed25519Signer) -> Id {
-        let item = ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", "Process").tag("Name", "test").data(" ").sign(signer);
+        let item = ItemBuilder::new()
+            .tag("Data-Protocol", "ao")
+            .tag("Type", "Process")
+            .tag("Name", "test")
+            .data(" ")
+            .sign(signer);
         self.seal(item.unwrap()).unwrap().id
     }
 
@@ -126,7 +131,9 @@ impl Fake {
     fn seal(&self, item: DataItem) -> Result<Submitted, DoorError> {
         let process = match item.tag("Type") {
             Some("Process") => item.id(),
-            Some("Message") => item.target().ok_or_else(|| DoorError::new(ErrorKind::BadRequest, "target: missing: name a process"))?,
+            Some("Message") => {
+                item.target().ok_or_else(|| DoorError::new(ErrorKind::BadRequest, "target: missing: name a process"))?
+            }
             _ => return Err(DoorError::new(ErrorKind::BadRequest, "tag Type: missing: must be Process or Message")),
         };
         let mut inner = self.inner.lock().unwrap();
@@ -138,10 +145,25 @@ impl Fake {
         Ok(self.append(process, log, item.id(), Some(&item), result))
     }
 
-    fn append(&self, process: Id, log: &mut Process, id: Id, item: Option<&DataItem>, result: Option<Value>) -> Submitted {
+    fn append(
+        &self,
+        process: Id,
+        log: &mut Process,
+        id: Id,
+        item: Option<&DataItem>,
+        result: Option<Value>,
+    ) -> Submitted {
         if let Some(slot) = log.names.iter().position(|(message, _, _)| *message == id) {
             let (_, assignment, timestamp) = log.names[slot];
-            return Submitted { id, process, slot: slot as u64, assignment, timestamp, duplicate: true, level: Level::Sealed };
+            return Submitted {
+                id,
+                process,
+                slot: slot as u64,
+                assignment,
+                timestamp,
+                duplicate: true,
+                level: Level::Sealed,
+            };
         }
         let slot = log.entries.len() as u64;
         let timestamp = START + slot * 1000;
@@ -160,11 +182,24 @@ impl Fake {
             .sign(&*self.key)
             .unwrap();
         let raw = item.map(|item| item.raw().clone()).unwrap_or_default();
-        log.entries.push(Entry { slot, assignment: assignment.raw().clone(), pure_assignment: item.is_none(), item: raw });
+        log.entries.push(Entry {
+            slot,
+            assignment: assignment.raw().clone(),
+            pure_assignment: item.is_none(),
+            item: raw,
+        });
         let named = if item.is_some() { id } else { assignment.id() };
         log.names.push((named, assignment.id(), timestamp));
         log.results.push(result);
-        Submitted { id: named, process, slot, assignment: assignment.id(), timestamp, duplicate: false, level: Level::Sealed }
+        Submitted {
+            id: named,
+            process,
+            slot,
+            assignment: assignment.id(),
+            timestamp,
+            duplicate: false,
+            level: Level::Sealed,
+        }
     }
 
     fn node(&self) -> NodeRef {
@@ -180,7 +215,15 @@ impl Fake {
         let (message, _, timestamp) = log.names[slot];
         let result = log.results[slot].clone()?;
         let provider = self.key.key().to_string();
-        Some(SlotResult { slot: slot as u64, message, timestamp, block_height: 1_580_000, result, attestation: Bytes::new(), provider })
+        Some(SlotResult {
+            slot: slot as u64,
+            message,
+            timestamp,
+            block_height: 1_580_000,
+            result,
+            attestation: Bytes::new(),
+            provider,
+        })
     }
 
     /// Opens doors on a free port.
@@ -200,9 +243,13 @@ fn client() -> reqwest::Client {
 fn script(item: &DataItem) -> Option<Value> {
     let data = String::from_utf8_lossy(&item.data()).to_uppercase();
     match item.tag("Action") {
-        Some(action::FAIL) => Some(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": 0, "Error": "it failed" })),
+        Some(action::FAIL) => Some(
+            json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": 0, "Error": "it failed" }),
+        ),
         Some(action::NEVER | action::HANG) => None,
-        _ => Some(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": data, "print": true }, "GasUsed": 5 })),
+        _ => Some(
+            json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": data, "print": true }, "GasUsed": 5 }),
+        ),
     }
 }
 
@@ -230,7 +277,8 @@ impl Open {
     }
 
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/octet-stream");
+        let request =
+            self.client.post(format!("{}{path}", self.url)).header("content-type", "application/octet-stream");
         let reply = request.body(body).send().await.unwrap();
         let status = reply.status().as_u16();
         (status, serde_json::from_str(&reply.text().await.unwrap()).unwrap_or(Value::Null))
@@ -244,11 +292,23 @@ impl Door for Fake {
         self.seal(item)
     }
 
-    async fn assign(&self, process: Id, tx: Id, exclude: Vec<String>, base_layer: bool) -> Result<Submitted, DoorError> {
+    async fn assign(
+        &self,
+        process: Id,
+        tx: Id,
+        exclude: Vec<String>,
+        base_layer: bool,
+    ) -> Result<Submitted, DoorError> {
         let mut inner = self.inner.lock().unwrap();
         let log = inner.processes.get_mut(&process).ok_or_else(|| missing("process", process))?;
         let seen = format!("{} {base_layer}", exclude.join("+"));
-        Ok(self.append(process, log, tx, None, Some(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": seen }))))
+        Ok(self.append(
+            process,
+            log,
+            tx,
+            None,
+            Some(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": seen })),
+        ))
     }
 
     async fn result(&self, process: Id, message: Id, wait: Duration) -> Result<SlotResult, DoorError> {
@@ -263,14 +323,17 @@ impl Door for Fake {
         if hangs {
             std::future::pending::<()>().await;
         }
-        found.ok_or_else(|| DoorError::new(ErrorKind::Timeout, format!("message {message} was not evaluated in time; ask again")))
+        found.ok_or_else(|| {
+            DoorError::new(ErrorKind::Timeout, format!("message {message} was not evaluated in time; ask again"))
+        })
     }
 
     async fn results(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
         self.with(process, |log| {
             let slots = 0..log.entries.len();
             let wanted = |slot: &usize| (range.from_slot..=range.to_slot).contains(&(*slot as u64));
-            let mut results: Vec<SlotResult> = slots.filter(wanted).filter_map(|slot| self.slot_result(log, slot)).collect();
+            let mut results: Vec<SlotResult> =
+                slots.filter(wanted).filter_map(|slot| self.slot_result(log, slot)).collect();
             if range.descending {
                 results.reverse();
             }
@@ -325,7 +388,17 @@ impl Door for Fake {
         let assignment = DataItem::parse(entry.assignment, Profile::Strict).unwrap().id();
         let scheduler = self.node();
         let (provider, attestation, anchor) = (None, None, None);
-        Ok(Receipt { id: message, process, slot: entry.slot, level: Level::Sealed, assignment, scheduler, provider, attestation, anchor })
+        Ok(Receipt {
+            id: message,
+            process,
+            slot: entry.slot,
+            level: Level::Sealed,
+            assignment,
+            scheduler,
+            provider,
+            attestation,
+            anchor,
+        })
     }
 
     async fn processes(&self, after: Option<Id>, limit: u32) -> Result<Vec<ProcessSummary>, DoorError> {
@@ -343,12 +416,18 @@ impl Door for Fake {
     }
 
     async fn graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
-        let query: Value = serde_json::from_slice(&body).map_err(|_| DoorError::new(ErrorKind::BadRequest, "body: not JSON"))?;
+        let query: Value =
+            serde_json::from_slice(&body).map_err(|_| DoorError::new(ErrorKind::BadRequest, "body: not JSON"))?;
         self.inner.lock().unwrap().graphql.push(query);
         let tag = |name: &str, value: &str| json!({ "name": name, "value": value });
         let tags = json!([
-            tag("Data-Protocol", "ao"), tag("Type", "Module"), tag("Module-Format", "wasm64-unknown-emscripten-draft_2024_02_15"),
-            tag("Input-Encoding", "JSON-1"), tag("Output-Encoding", "JSON-1"), tag("Scheduler", "S"), tag("Url", "http://x"),
+            tag("Data-Protocol", "ao"),
+            tag("Type", "Module"),
+            tag("Module-Format", "wasm64-unknown-emscripten-draft_2024_02_15"),
+            tag("Input-Encoding", "JSON-1"),
+            tag("Output-Encoding", "JSON-1"),
+            tag("Scheduler", "S"),
+            tag("Url", "http://x"),
         ]);
         let node = json!({ "owner": { "address": self.address() }, "block": null, "tags": tags });
         Ok(json!({ "data": { "transactions": { "edges": [{ "node": node }] } } }).to_string().into())

@@ -1,7 +1,10 @@
 //! Items by id, GraphQL and uploads.
 
 use serde_json::{Value, json};
-use weft_protocol::{Id, ans104::{Ed25519Signer, ItemBuilder}};
+use weft_protocol::{
+    Id,
+    ans104::{Ed25519Signer, ItemBuilder},
+};
 
 use crate::fake::Fake;
 
@@ -9,8 +12,17 @@ use crate::fake::Fake;
 async fn data_comes_with_its_tags_but_never_as_a_page_of_the_node() {
     let fake = Fake::new();
     let tags = [
-        ("Content-Type", "text/html"), ("Data-Protocol", "ao"), ("Type", "Module"), ("Memory-Limit", "1-gb"), ("Type", "Other"),
-        ("Set-Cookie", "a=b"), ("Location", "http://x"), ("Content-Length", "7"), ("X-Frame", "1"), ("Bad name", "v"), ("Line", "a\nb"),
+        ("Content-Type", "text/html"),
+        ("Data-Protocol", "ao"),
+        ("Type", "Module"),
+        ("Memory-Limit", "1-gb"),
+        ("Type", "Other"),
+        ("Set-Cookie", "a=b"),
+        ("Location", "http://x"),
+        ("Content-Length", "7"),
+        ("X-Frame", "1"),
+        ("Bad name", "v"),
+        ("Line", "a\nb"),
         ("Access-Control-Allow-Credentials", "true"),
     ];
     let id = fake.store(&tags, b"<script>1</script>");
@@ -65,7 +77,14 @@ async fn uploads_answer_with_the_id() {
         let (status, body) = open.post(path, item.raw().to_vec()).await;
         assert_eq!((status, &body["id"]), (200, &json!(item.id())));
     }
-    let transaction = open.client.post(format!("{}/tx", open.url)).header("content-type", "application/json").body("{}").send().await.unwrap();
+    let transaction = open
+        .client
+        .post(format!("{}/tx", open.url))
+        .header("content-type", "application/json")
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(transaction.status(), 400);
     let body: Value = transaction.json().await.unwrap();
     assert!(body["error"].as_str().unwrap().contains("content-type"));

@@ -21,7 +21,8 @@ async fn ten() -> (Id, Open) {
 fn slots(connection: &Value) -> Vec<u64> {
     let edges = connection["edges"].as_array().unwrap();
     let ordinate = |edge: &Value| {
-        let cursor: Value = serde_json::from_slice(&STANDARD.decode(edge["cursor"].as_str().unwrap()).unwrap()).unwrap();
+        let cursor: Value =
+            serde_json::from_slice(&STANDARD.decode(edge["cursor"].as_str().unwrap()).unwrap()).unwrap();
         assert_eq!(cursor["cron"], Value::Null);
         let slot: u64 = cursor["ordinate"].as_str().unwrap().parse().unwrap();
         assert_eq!(cursor["timestamp"], START + slot * 1000);

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
-use weft_protocol::{Id, ans104::{Ed25519Signer, ItemBuilder, Profile, DataItem}};
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile},
+};
 
 use crate::fake::{Fake, START};
 
@@ -88,7 +94,12 @@ async fn binary_data_keeps_its_bytes_beside_the_text() {
     assert_eq!(node["message"]["data_base64"], STANDARD.encode(bytes));
     // A message's target is its process, a process's is null.
     assert_eq!(node["message"]["target"], process.to_string());
-    let spawn = ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", "Process").data(bytes.to_vec()).sign(&user()).unwrap();
+    let spawn = ItemBuilder::new()
+        .tag("Data-Protocol", "ao")
+        .tag("Type", "Process")
+        .data(bytes.to_vec())
+        .sign(&user())
+        .unwrap();
     let (status, _) = open.post("/", spawn.raw().to_vec()).await;
     assert_eq!(status, 202);
     let page = open.json(&format!("/{0}?process-id={0}", spawn.id())).await;
@@ -121,7 +132,10 @@ async fn posting_answers_both_kinds_of_client() {
     assert_eq!(open.post("/", item.raw().to_vec()).await, (202, body));
     let sealed = open.post("/v1/items", item.raw().to_vec()).await;
     assert_eq!(sealed.0, 200);
-    assert_eq!((&sealed.1["slot"], &sealed.1["duplicate"], &sealed.1["level"]), (&json!(0), &json!(true), &json!("sealed")));
+    assert_eq!(
+        (&sealed.1["slot"], &sealed.1["duplicate"], &sealed.1["level"]),
+        (&json!(0), &json!(true), &json!("sealed"))
+    );
 }
 
 #[tokio::test]
@@ -130,7 +144,8 @@ async fn assigning_answers_with_the_assignment() {
     let process = fake.spawn(&user());
     let open = fake.open().await;
     let tx = Id::sha256(b"tx");
-    let (status, body) = open.post(&format!("/?process-id={process}&assign={tx}&base-layer&exclude=Data,Tags"), "").await;
+    let (status, body) =
+        open.post(&format!("/?process-id={process}&assign={tx}&base-layer&exclude=Data,Tags"), "").await;
     assert_eq!((status, &body["message"]), (202, &json!("Processing Assignment")));
     let result = open.json(&format!("/result/{}?process-id={process}", body["id"].as_str().unwrap())).await;
     assert_eq!(result["Output"], "Data+Tags true");
@@ -154,15 +169,25 @@ async fn who_and_when() {
 #[tokio::test]
 async fn browsers_see_the_page_and_programs_the_facts() {
     let open = Fake::new().open().await;
-    let ask = |accept: &'static str, path: &'static str| open.client.get(format!("{}{path}", open.url)).header("accept", accept).send();
+    let ask = |accept: &'static str, path: &'static str| {
+        open.client.get(format!("{}{path}", open.url)).header("accept", accept).send()
+    };
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     let page = ask(browser, "/").await.unwrap();
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
     let text = page.text().await.unwrap();
     assert!(text.len() < 40 << 10 && text.contains("<title>"));
-    assert!(!text.contains("innerHTML") && !text.contains("http://") && !text.contains("https://"), "self-contained, and only text");
-    for (accept, path) in [("*/*", "/"), ("application/json", "/"), ("text/html;q=0.5, application/json", "/"), (browser, "/?process-id=x")] {
+    assert!(
+        !text.contains("innerHTML") && !text.contains("http://") && !text.contains("https://"),
+        "self-contained, and only text"
+    );
+    for (accept, path) in [
+        ("*/*", "/"),
+        ("application/json", "/"),
+        ("text/html;q=0.5, application/json", "/"),
+        (browser, "/?process-id=x"),
+    ] {
         let reply = ask(accept, path).await.unwrap();
         assert_eq!(reply.headers()["content-type"], "application/json", "{accept} {path}");
     }
@@ -203,13 +228,19 @@ async fn weft_routes() {
     let view = open.json(&format!("/v1/processes/{process}")).await;
     assert_eq!((&view["next_slot"], &view["election"]["why"]), (&json!(2), &json!("the only one")));
     let log = open.json(&format!("/v1/processes/{process}/log?from=1")).await;
-    assert_eq!((&log["entries"][0]["slot"], &log["entries"][0]["message"]["id"], &log["more"]), (&json!(1), &json!(sent.id), &json!(false)));
+    assert_eq!(
+        (&log["entries"][0]["slot"], &log["entries"][0]["message"]["id"], &log["more"]),
+        (&json!(1), &json!(sent.id), &json!(false))
+    );
     let first = open.json(&format!("/v1/processes/{process}/log?limit=1")).await;
     assert_eq!((first["entries"].as_array().unwrap().len(), &first["more"]), (1, &json!(true)));
     let results = open.json(&format!("/v1/processes/{process}/results?sort=DESC&limit=1")).await;
     assert_eq!((&results["results"][0]["result"]["Error"], &results["more"]), (&json!("it failed"), &json!(true)));
     let receipt = open.json(&format!("/v1/processes/{process}/messages/{}", sent.id)).await;
-    assert_eq!((&receipt["slot"], &receipt["level"], &receipt["assignment"]), (&json!(1), &json!("sealed"), &json!(sent.assignment)));
+    assert_eq!(
+        (&receipt["slot"], &receipt["level"], &receipt["assignment"]),
+        (&json!(1), &json!("sealed"), &json!(sent.assignment))
+    );
 }
 
 #[tokio::test]
@@ -244,8 +275,12 @@ async fn monitoring_takes_the_owners_word_only() {
     let fake = Fake::new();
     let process = fake.spawn(&user());
     let open = fake.open().await;
-    let word = |signer: &Ed25519Signer, target: Id| ItemBuilder::new().target(target).data(" ").sign(signer).unwrap().raw().to_vec();
-    let ask = |method: reqwest::Method, body: Vec<u8>| open.client.request(method, format!("{}/monitor/{process}", open.url)).body(body).send();
+    let word = |signer: &Ed25519Signer, target: Id| {
+        ItemBuilder::new().target(target).data(" ").sign(signer).unwrap().raw().to_vec()
+    };
+    let ask = |method: reqwest::Method, body: Vec<u8>| {
+        open.client.request(method, format!("{}/monitor/{process}", open.url)).body(body).send()
+    };
     for method in [reqwest::Method::POST, reqwest::Method::DELETE] {
         let good = ask(method.clone(), word(&user(), process)).await.unwrap();
         assert_eq!(good.status(), 200);
@@ -273,7 +308,10 @@ async fn the_description_lists_exactly_the_routes() {
     assert_eq!(described, routes.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect());
     // And the router carries each of them: whatever it says to a made-up request, it is not "no such route".
     for (method, path) in routes {
-        let filled = path.replace("{pid}", &Id::sha256(b"p").to_string()).replace("{id}", &Id::sha256(b"i").to_string()).replace("{number}", "0");
+        let filled = path
+            .replace("{pid}", &Id::sha256(b"p").to_string())
+            .replace("{id}", &Id::sha256(b"i").to_string())
+            .replace("{number}", "0");
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let reply = open.client.request(method.clone(), format!("{}{filled}", open.url)).send().await.unwrap();
         let status = reply.status();
@@ -292,11 +330,17 @@ async fn the_description_lists_exactly_the_routes() {
 async fn any_page_may_ask() {
     let open = Fake::new().open().await;
     let preflight = open.client.request(reqwest::Method::OPTIONS, format!("{}/dry-run", open.url));
-    let preflight = preflight.header("origin", "https://a.page").header("access-control-request-method", "POST").send().await.unwrap();
+    let preflight = preflight
+        .header("origin", "https://a.page")
+        .header("access-control-request-method", "POST")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(preflight.status(), 200);
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
     for path in ["/timestamp", "/nowhere/at/all"] {
-        let reply = open.client.get(format!("{}{path}", open.url)).header("origin", "https://a.page").send().await.unwrap();
+        let reply =
+            open.client.get(format!("{}{path}", open.url)).header("origin", "https://a.page").send().await.unwrap();
         assert_eq!(reply.headers()["access-control-allow-origin"], "*");
         assert_eq!(reply.headers()["access-control-expose-headers"], "*");
     }
