@@ -8,4 +8,5 @@ pub mod compute;
 pub mod config;
 pub mod door;
 pub mod http;
+pub mod market;
 pub mod network;
