@@ -1,7 +1,20 @@
-//! local scaffold, replaced on merge
+//! Anchoring (scaffold until the service is merged).
+
+/// Handle.
 #[derive(Clone, Default)]
 pub struct AnchorHandle;
+
 impl AnchorHandle {
-    pub async fn enqueue(&self, _: Vec<weft_protocol::ans104::DataItem>) -> Result<(), String> { Ok(()) }
-    pub async fn summary(&self) -> u32 { 0 }
+    /// Takes items.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn enqueue(&self, _items: Vec<weft_protocol::ans104::DataItem>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Summary.
+    pub async fn summary(&self) -> u32 {
+        0
+    }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use lru::LruCache;
 use serde_json::Value;
 use weft_protocol::{Id, keys::NodeKey, network::Network, refusal::Code, wire::Refusal};
-use weft_storage::arweave::Gateway;
+use weft_storage::arweave::gateway::Gateway;
 
 use crate::{
     activity::ActivityLog,
@@ -37,7 +37,7 @@ mod submit;
 mod views;
 
 /// Slots of recent messages remembered, to find results without asking the scheduler.
-const RECENT: NonZeroUsize = NonZeroUsize::new(16_384).unwrap_or(NonZeroUsize::MIN);
+const RECENT: NonZeroUsize = crate::bounds::at_least_one(16_384);
 
 /// The services behind the door.
 pub struct Behind {

@@ -12,7 +12,7 @@ use weft_protocol::{
     message::Content,
     network::{Network, Role},
 };
-use weft_storage::arweave::{Gateway, GatewayError};
+use weft_storage::arweave::gateway::{Gateway, GatewayError};
 
 use crate::{peers::Peers, scheduler::LogStore};
 
@@ -73,12 +73,8 @@ impl Finder {
     }
 
     async fn transaction(&self, id: &Id) -> Result<Found, FindError> {
-        match self.gateway.transaction(id).await {
-            Ok(transaction) => {
-                let json = serde_json::to_vec(&transaction);
-                json.map(|json| Found::Transaction(json.into()))
-                    .map_err(|e| FindError::Unavailable { id: *id, reason: e.to_string() })
-            }
+        match self.gateway.transaction_json(id).await {
+            Ok(json) => Ok(Found::Transaction(json)),
             Err(GatewayError::NotFound(_)) => Err(FindError::NotFound(*id)),
             Err(error) => Err(FindError::Unavailable { id: *id, reason: error.to_string() }),
         }

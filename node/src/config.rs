@@ -54,7 +54,7 @@ pub struct OfferConfig {
 
 impl Default for OfferConfig {
     fn default() -> Self {
-        Self { price_per_gfuel: 100, max_leases: 1_000, max_memory_bytes: 1 << 30, modules: Vec::new() }
+        Self { price_per_gfuel: 100, max_leases: 1_000, max_memory_bytes: 1 << 30, modules: Vec::new(), max_price_per_gfuel: 1_000_000 }
     }
 }
 

@@ -26,7 +26,7 @@ use weft_protocol::{
 use crate::{peers::Peers, scheduler::LogStore};
 
 /// Processes remembered.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(20_000).unwrap_or(NonZeroUsize::MIN);
+const KNOWN: NonZeroUsize = crate::bounds::at_least_one(20_000);
 
 /// A process and who orders it.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ pub mod activity;
 pub mod anchor;
 pub mod api;
 pub mod assigned;
+pub mod bounds;
 pub mod cli;
 pub mod clock;
 pub mod compute;

@@ -72,7 +72,7 @@ async fn first_end(tasks: &mut JoinSet<(&'static str, String)>) -> NodeError {
 }
 
 /// Keeps the newest Arweave height.
-pub(crate) async fn follow_height(gateway: weft_storage::arweave::Gateway, height: Arc<AtomicU64>) {
+pub(crate) async fn follow_height(gateway: weft_storage::arweave::gateway::Gateway, height: Arc<AtomicU64>) {
     let mut known = true;
     loop {
         match gateway.height().await {

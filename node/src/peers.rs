@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
     /// The other node said no.
-    #[error("{0}", refusal_text(.0))]
+    #[error("{} ({})", .0.reason, .0.code)]
     Refused(Refusal),
     /// The other node did not answer.
     #[error("{node} cannot be reached: {reason}")]
@@ -36,10 +36,6 @@ pub enum CallError {
         /// Whom we asked.
         node: NodeKey,
     },
-}
-
-fn refusal_text(refusal: &Refusal) -> String {
-    format!("{} ({})", refusal.reason, refusal.code)
 }
 
 impl CallError {

@@ -21,6 +21,7 @@ mod tests;
 
 pub use log::{LogStore, StoredEntry, entry_content};
 pub use service::{Scheduler, SchedulerError, SealedNotice};
+pub(crate) use service::{id_bytes, key_bytes};
 
 /// Requests that may wait; the next is refused with `capacity`.
 pub const MAILBOX: usize = 1_024;

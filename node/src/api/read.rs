@@ -8,7 +8,7 @@ use weft_protocol::{
     attestation::signer_key,
     wire::{self, LogEntry},
 };
-use weft_storage::arweave::GatewayError;
+use weft_storage::arweave::gateway::GatewayError;
 
 use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, Receipt, Stored, call_error};
 use crate::{
@@ -147,12 +147,7 @@ impl Api {
     }
 
     pub(super) async fn pass_graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
-        let request: Value = serde_json::from_slice(&body)
-            .map_err(|e| DoorError::new(ErrorKind::BadRequest, format!("body: not JSON: {e}")))?;
-        let query = request.get("query").and_then(Value::as_str);
-        let query = query.ok_or_else(|| DoorError::new(ErrorKind::BadRequest, "body: `query` is missing"))?;
-        let variables = request.get("variables").cloned().unwrap_or_else(|| json!({}));
-        let answer = self.gateway().graphql_raw(query, variables).await;
+        let answer = self.gateway().graphql_raw(body).await;
         answer.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))
     }
 }

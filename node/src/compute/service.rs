@@ -44,7 +44,7 @@ pub use store::ResultStore;
 use fold::Fold;
 
 /// Processes whose position is remembered; a forgotten one is read from the store again.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(20_000).unwrap_or(NonZeroUsize::MIN);
+const KNOWN: NonZeroUsize = crate::bounds::at_least_one(20_000);
 /// After this a request is answered with what there is; the messenger asks on.
 const ANSWER_AFTER: Duration = Duration::from_secs(2);
 /// Bytes of results in one answer at most; one always fits.

@@ -13,7 +13,7 @@ use super::Tools;
 use crate::{clock::now_ms, directory::Located, market::{Lease, Want}};
 
 /// Processes whose lease is remembered; forgetting one only means asking the market again.
-const KEPT: NonZeroUsize = NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN);
+const KEPT: NonZeroUsize = crate::bounds::at_least_one(10_000);
 /// How long a provider that failed a process is not asked again for it, while there are others.
 const SHUNNED: Duration = Duration::from_secs(20);
 /// A lease is renewed when it has less than this left.

@@ -1,7 +1,7 @@
 //! The messenger's loop: notices start workers, a sweep finds what notices missed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::Arc,
     time::Duration,
 };

@@ -17,7 +17,7 @@ use weft_protocol::{
     wire,
 };
 use weft_storage::{
-    arweave::{Gateway, GatewayConfig},
+    arweave::gateway::{Gateway, GatewayConfig},
     blobs::Blobs,
 };
 

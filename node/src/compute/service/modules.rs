@@ -9,12 +9,12 @@ use bytes::Bytes;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use weft_protocol::{Id, ans104::Tag, message::Party};
-use weft_storage::{arweave::{Gateway, GatewayError}, blobs::Blobs};
+use weft_storage::{arweave::gateway::{Gateway, GatewayError}, blobs::Blobs};
 
 use crate::compute::{Engine, Module, ModuleFormat};
 
 /// Modules kept compiled in memory.
-const LOADED: NonZeroUsize = NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN);
+const LOADED: NonZeroUsize = crate::bounds::at_least_one(256);
 
 /// A module with its metadata; or why it can never run, which is the same on every node.
 pub struct Loaded {

@@ -79,7 +79,7 @@ impl ResultStore {
     /// When index or journal cannot be read.
     pub fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, bytes::Bytes)>, StoreError> {
         let records = crate::feeder::records_after(&self.0, cursor, limit)?;
-        let read = |(next, bytes)| Some((next, wire::Result::decode::<bytes::Bytes>(bytes).ok()?.attestation));
+        let read = |(next, bytes): (u64, bytes::Bytes)| Some((next, wire::Result::decode(bytes).ok()?.attestation));
         Ok(records.into_iter().filter_map(read).collect())
     }
 
