@@ -52,7 +52,12 @@ impl NetworkConfig {
 
     /// The boot nodes as peer id and address (without its `/p2p` part).
     pub(super) fn boot_peers(&self) -> Result<Vec<(PeerId, Multiaddr)>, NetworkError> {
-        self.boot.iter().map(|address| split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone()))).collect()
+        self.boot
+            .iter()
+            .map(|address| {
+                split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone()))
+            })
+            .collect()
     }
 }
 
@@ -99,7 +104,12 @@ pub(super) struct Names(String);
 
 impl Names {
     pub fn new(network: &Id) -> Self {
-        let digits = network.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digits = network
+            .as_bytes()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self(digits)
     }
 
