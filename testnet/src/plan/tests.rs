@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use super::*;
 use crate::FirstPorts;
@@ -9,9 +12,19 @@ fn options(dir: &Path, seed: Option<&str>, nodes: Option<usize>) -> TestnetOptio
     TestnetOptions {
         seed: seed.map(str::to_owned),
         nodes,
-        first_ports: FirstPorts { gateway: 23_000, nodes: 23_100, peers: 23_200 },
+        first_ports: own_ports(),
         ..TestnetOptions::new(dir, "/bin/sh")
     }
+}
+
+/// Ports that no other test of this file probes at the same time; the same ones for the same test.
+fn own_ports() -> FirstPorts {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    thread_local! { static MINE: u16 = NEXT.fetch_add(300, Ordering::Relaxed); }
+    // Test runners start a process a test: those must differ as well.
+    let process = 23_000 + (std::process::id() % 20) as u16 * 300;
+    let gateway = process + MINE.with(|mine| *mine);
+    FirstPorts { gateway, nodes: gateway + 100, peers: gateway + 200 }
 }
 
 fn fresh(seed: Option<&str>, nodes: usize) -> Plan {
