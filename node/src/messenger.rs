@@ -20,8 +20,6 @@ mod lease;
 mod service;
 mod store;
 mod worker;
-#[cfg(test)]
-mod tests;
 
 pub use lease::Leases;
 pub use service::{Messenger, MessengerError};
