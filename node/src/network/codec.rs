@@ -140,3 +140,5 @@ async fn write_frame<T: AsyncWrite + Unpin + Send>(io: &mut T, message: &impl Me
     io.flush().await
 }
 
+#[cfg(test)]
+mod tests;

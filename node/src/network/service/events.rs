@@ -65,6 +65,7 @@ impl Service {
         if self.world.peers.identified(&peer, &info.agent_version) {
             tracing::info!(%peer, agent = %info.agent_version.escape_debug(), "peer joined");
             self.world.discovery.stir(now);
+            self.world.anchors.stale = true;
         }
         self.show();
     }
