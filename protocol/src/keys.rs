@@ -1,13 +1,39 @@
-//! A node's public key: one ed25519 key is its libp2p peer id, its data item signer and, hashed, its address.
+//! Keys: a node's public key (its libp2p peer id, its data item signer and, hashed, its address), key files, RSA.
 //!
-//! Where it sits: beside [`crate::id`], below everything that names a node.
+//! Where it sits: beside [`crate::id`], below everything that names a node, and below [`crate::ans104`] and
+//! [`crate::arweave`], which turn keys into signers.
+
+mod jwk;
+pub mod rsa;
 
 use std::{fmt, str::FromStr};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::Id;
+pub use jwk::{Jwk, OkpJwk, RsaJwk};
+
+use crate::{Id, b64};
+
+/// What is wrong with a key or with a signature made by one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// A key file that lacks a member or whose member has the wrong length.
+    #[error("the key file is not usable: {0}; give a JWK of kty RSA (4096 bit) or OKP (crv Ed25519)")]
+    BadJwk(&'static str),
+    /// A key file with the public half only, where the private half is needed.
+    #[error("the key file holds only a public key; give the file with the private member \"d\"")]
+    NoPrivateKey,
+    /// A public key that must not be accepted (not on the curve, small order, even modulus and the like).
+    #[error("unusable public key: {0}")]
+    BadPublicKey(&'static str),
+    /// A signature that does not fit the key and the message.
+    #[error("the signature does not fit the key and the message")]
+    BadSignature,
+    /// The cryptographic library failed; nothing about the input is known to be wrong.
+    #[error("the cryptographic library failed while {0}")]
+    Library(&'static str),
+}
 
 /// An ed25519 public key (32 bytes); text form 43 characters of base64url. Not checked to be a point on the curve:
 /// a key that is none verifies no signature.
@@ -47,11 +73,34 @@ impl NodeKey {
     pub fn short(&self) -> String {
         self.to_string().chars().take(8).collect()
     }
+
+    /// Checks an Ed25519 signature (64 bytes) over `message`: strict, so small-order keys, non-canonical encodings and
+    /// malleated signatures are refused.
+    ///
+    /// # Errors
+    /// [`KeyError::BadPublicKey`] or [`KeyError::BadSignature`].
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
+        let key = strict_key(&self.0)?;
+        let signature = Signature::from_slice(signature).map_err(|_| KeyError::BadSignature)?;
+        key.verify_strict(message, &signature).map_err(|_| KeyError::BadSignature)
+    }
+}
+
+/// The point of an Ed25519 key that is canonical and not of small order.
+pub(crate) fn strict_key(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyError> {
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::BadPublicKey("not a point of Ed25519"))?;
+    if key.is_weak() {
+        return Err(KeyError::BadPublicKey("an Ed25519 point of small order, whose signatures fit any content"));
+    }
+    if key.to_edwards().compress().to_bytes() != *bytes {
+        return Err(KeyError::BadPublicKey("an Ed25519 point in non-canonical form"));
+    }
+    Ok(key)
 }
 
 impl fmt::Display for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        f.write_str(&b64::encode(self.0))
     }
 }
 
@@ -68,11 +117,7 @@ impl FromStr for NodeKey {
         if text.len() != Self::TEXT_LEN {
             return Err(ParseKeyError(text.chars().take(80).collect()));
         }
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| Self::from_slice(&bytes))
-            .ok_or_else(|| ParseKeyError(text.to_owned()))
+        b64::decode(text).and_then(|bytes| Self::from_slice(&bytes)).ok_or_else(|| ParseKeyError(text.to_owned()))
     }
 }
 
@@ -88,3 +133,6 @@ impl<'de> Deserialize<'de> for NodeKey {
         text.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

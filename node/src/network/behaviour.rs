@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 use libp2p::{
-    Swarm, SwarmBuilder, allow_block_list, connection_limits, identify,
-    identity::Keypair,
-    kad, memory_connection_limits,
-    metrics::Registry,
-    noise, ping, request_response,
-    swarm::NetworkBehaviour,
-    tcp, yamux,
+    Swarm, SwarmBuilder, allow_block_list, connection_limits, identify, identity::Keypair, kad,
+    memory_connection_limits, metrics::Registry, noise, ping, request_response, swarm::NetworkBehaviour, tcp, yamux,
 };
 
 use super::{
@@ -110,8 +105,9 @@ fn behaviour(
             requests: requests.clone(),
             responses: responses.clone(),
         };
-        let settings =
-            request_response::Config::default().with_request_timeout(limits.timeout).with_max_concurrent_streams(limits.streams);
+        let settings = request_response::Config::default()
+            .with_request_timeout(limits.timeout)
+            .with_max_concurrent_streams(limits.streams);
         let protocol = [(names.lane(lane)?, request_response::ProtocolSupport::Full)];
         Ok::<_, NetworkError>(request_response::Behaviour::with_codec(codec, protocol, settings))
     };

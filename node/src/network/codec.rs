@@ -80,9 +80,13 @@ impl request_response::Codec for FrameCodec {
     {
         let length = read_length(io).await?;
         if length > self.response_cap {
-            return Err(invalid(format!("the answer has {length} bytes, more than {} are not taken", self.response_cap)));
+            return Err(invalid(format!(
+                "the answer has {length} bytes, more than {} are not taken",
+                self.response_cap
+            )));
         }
-        let _share = self.responses.take(length).ok_or_else(|| io::Error::other("too many answers are being read at once"))?;
+        let _share =
+            self.responses.take(length).ok_or_else(|| io::Error::other("too many answers are being read at once"))?;
         let body = read_body(io, length).await?;
         if !weight::bearable(Kind::Response, &body) {
             return Err(invalid("the answer has too many parts".to_owned()));
@@ -132,7 +136,10 @@ async fn discard<T: AsyncRead + Unpin + Send>(io: &mut T, length: usize) -> io::
 
 async fn write_frame<T: AsyncWrite + Unpin + Send>(io: &mut T, message: &impl Message, cap: usize) -> io::Result<()> {
     let length = message.encoded_len();
-    let head = u32::try_from(length).ok().filter(|_| length <= cap).ok_or_else(|| invalid(format!("{length} bytes exceed {cap}")))?;
+    let head = u32::try_from(length)
+        .ok()
+        .filter(|_| length <= cap)
+        .ok_or_else(|| invalid(format!("{length} bytes exceed {cap}")))?;
     let mut frame = Vec::with_capacity(length.saturating_add(4));
     frame.extend_from_slice(&head.to_be_bytes());
     message.encode_raw(&mut frame);

@@ -63,7 +63,10 @@ impl NetworkConfig {
 
     /// The boot nodes as peer id and address (without its `/p2p` part).
     pub(super) fn boot_peers(&self) -> Result<Vec<(PeerId, Multiaddr)>, NetworkError> {
-        self.boot.iter().map(|address| split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone()))).collect()
+        self.boot
+            .iter()
+            .map(|address| split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone())))
+            .collect()
     }
 }
 

@@ -13,8 +13,9 @@ use futures::{FutureExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     PeerId,
     gossipsub::{
-        self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity, MessageId,
-        PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
+        self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity,
+        MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams, ValidationMode,
+        WhitelistSubscriptionFilter,
     },
     identity::Keypair,
     metrics::Registry,
@@ -33,7 +34,8 @@ const MESH_OUTBOUND: usize = 2;
 const _: () = assert!(MESH.1 <= MESH.0 && MESH.0 <= MESH.2 && MESH_OUTBOUND < MESH.1 && MESH_OUTBOUND * 2 <= MESH.0);
 
 /// Gossipsub with an allow-list of topics.
-pub type Gossipsub = gossipsub::Behaviour<gossipsub::IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
+pub type Gossipsub =
+    gossipsub::Behaviour<gossipsub::IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
 /// What a gossip item is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,8 +71,10 @@ impl Topics {
     /// The topics of the network with these names and this number of shards.
     pub fn new(names: &Names, shards: u16) -> Self {
         let sharded = (0..shards).flat_map(|shard| [Topic::Messages(shard), Topic::Sealed(shard)]);
-        let by_topic: HashMap<_, _> =
-            sharded.chain([Topic::Attestations, Topic::Market]).map(|topic| (topic, IdentTopic::new(topic.name(names)))).collect();
+        let by_topic: HashMap<_, _> = sharded
+            .chain([Topic::Attestations, Topic::Market])
+            .map(|topic| (topic, IdentTopic::new(topic.name(names))))
+            .collect();
         let by_hash = by_topic.iter().map(|(topic, ident)| (ident.hash(), *topic)).collect();
         Self { by_topic, by_hash }
     }
@@ -201,7 +205,8 @@ impl GossipDesk {
         }
         let (sender, receiver) = oneshot::channel();
         let wait = tokio::time::timeout(VERDICT_TIME, receiver);
-        let judged = |verdict: Result<Result<_, _>, _>| verdict.ok().and_then(Result::ok).unwrap_or(MessageAcceptance::Ignore);
+        let judged =
+            |verdict: Result<Result<_, _>, _>| verdict.ok().and_then(Result::ok).unwrap_or(MessageAcceptance::Ignore);
         self.verdicts.push(wait.map(move |verdict| (id, source, judged(verdict))).boxed());
         Some(Verdict(sender))
     }

@@ -16,8 +16,9 @@ use tokio::{
 use weft_protocol::wire;
 
 use super::{
-    Inbound, NodeKey, keys,
+    Inbound, NodeKey,
     gossip::Topic,
+    keys,
     lanes::{Lane, Reply, refusal},
     limits::{DIAL_TIME, MAX_GOSSIP},
     metrics::{Counters, Status},
@@ -60,7 +61,9 @@ impl View {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No connection and no way to get one.
-    #[error("node {to} is not connected and could not be reached ({reason}): try again when it is back, or ask another node")]
+    #[error(
+        "node {to} is not connected and could not be reached ({reason}): try again when it is back, or ask another node"
+    )]
     NotConnected {
         /// The node.
         to: NodeKey,
@@ -68,7 +71,9 @@ pub enum RequestError {
         reason: String,
     },
     /// No answer in the lane's time.
-    #[error("node {to} did not answer on the {lane} lane in time: it may have done the work, so ask by id before repeating")]
+    #[error(
+        "node {to} did not answer on the {lane} lane in time: it may have done the work, so ask by id before repeating"
+    )]
     Timeout {
         /// The node.
         to: NodeKey,
@@ -116,10 +121,14 @@ pub enum RequestError {
 
 impl RequestError {
     pub(super) fn from_failure(to: PeerId, lane: Lane, failure: &OutboundFailure) -> Self {
-        let Some(to) = keys::node_key(&to) else { return Self::Stopped };
+        let Some(to) = keys::node_key(&to) else {
+            return Self::Stopped;
+        };
         let lane = lane.name();
         match failure {
-            OutboundFailure::DialFailure => Self::NotConnected { to, reason: "dialling its addresses failed".to_owned() },
+            OutboundFailure::DialFailure => {
+                Self::NotConnected { to, reason: "dialling its addresses failed".to_owned() }
+            }
             OutboundFailure::Timeout => Self::Timeout { to, lane },
             OutboundFailure::UnsupportedProtocols => Self::Unsupported { to, lane },
             OutboundFailure::ConnectionClosed => Self::Closed { to, lane, reason: "connection closed".to_owned() },
@@ -209,7 +218,9 @@ impl NetworkHandle {
         let (reply, answered) = Reply::new(None);
         match inbound.try_send(Inbound::Request { from: to, request, reply }) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Ok(refusal("capacity", "the inbound queue is full", 200)),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                return Ok(refusal("capacity", "the inbound queue is full", 200));
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(RequestError::Stopped),
         }
         drop(inbound);
@@ -265,7 +276,9 @@ impl NetworkHandle {
 
     /// The same addresses as others can dial them: with `/p2p/<our peer id>`.
     pub fn dial_addresses(&self) -> Vec<Multiaddr> {
-        let Some(me) = keys::peer_id(&self.0.me) else { return Vec::new() };
+        let Some(me) = keys::peer_id(&self.0.me) else {
+            return Vec::new();
+        };
         self.listen_addresses().into_iter().filter_map(|address| address.with_p2p(me).ok()).collect()
     }
 

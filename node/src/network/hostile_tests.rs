@@ -24,22 +24,40 @@ impl request_response::Codec for Raw {
     type Request = Vec<u8>;
     type Response = Vec<u8>;
 
-    async fn read_request<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, _: &mut T) -> io::Result<Vec<u8>> {
+    async fn read_request<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        _: &mut T,
+    ) -> io::Result<Vec<u8>> {
         Ok(Vec::new())
     }
 
-    async fn read_response<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>> {
+    async fn read_response<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         io.read_to_end(&mut all).await?;
         Ok(all)
     }
 
-    async fn write_request<T: AsyncWrite + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T, bytes: Vec<u8>) -> io::Result<()> {
+    async fn write_request<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
         io.write_all(&bytes).await
     }
 
     /// A response of 4 GiB, so it says.
-    async fn write_response<T: AsyncWrite + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T, _: Vec<u8>) -> io::Result<()> {
+    async fn write_response<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        _: Vec<u8>,
+    ) -> io::Result<()> {
         io.write_all(&[255; 4]).await
     }
 }
@@ -55,7 +73,10 @@ fn network() -> Id {
 fn hostile(lane: Lane) -> Hostile {
     let protocol = Names::new(&network()).lane(lane).unwrap();
     let behaviour = || {
-        request_response::Behaviour::<Raw>::new([(protocol, request_response::ProtocolSupport::Full)], request_response::Config::default())
+        request_response::Behaviour::<Raw>::new(
+            [(protocol, request_response::ProtocolSupport::Full)],
+            request_response::Config::default(),
+        )
     };
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
@@ -178,7 +199,9 @@ async fn an_answer_that_claims_to_be_huge_is_not_taken() {
     let server = async {
         use request_response::{Event, Message as Exchange};
         loop {
-            if let SwarmEvent::Behaviour(Event::Message { message: Exchange::Request { channel, .. }, .. }) = swarm.select_next_some().await {
+            if let SwarmEvent::Behaviour(Event::Message { message: Exchange::Request { channel, .. }, .. }) =
+                swarm.select_next_some().await
+            {
                 swarm.behaviour_mut().send_response(channel, Vec::new()).unwrap();
             }
         }

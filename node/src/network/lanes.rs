@@ -56,7 +56,9 @@ impl Lane {
     pub fn of(request: &wire::Request) -> Option<Self> {
         Some(match request.body.as_ref()? {
             Body::Submit(_) | Body::Assign(_) => Self::Order,
-            Body::Log(_) | Body::Heads(_) | Body::Item(_) | Body::Process(_) | Body::Result(_) | Body::Results(_) => Self::Read,
+            Body::Log(_) | Body::Heads(_) | Body::Item(_) | Body::Process(_) | Body::Result(_) | Body::Results(_) => {
+                Self::Read
+            }
             Body::Quote(_) | Body::Award(_) => Self::Market,
             Body::Eval(_) | Body::DryRun(_) => Self::Compute,
         })
@@ -125,7 +127,8 @@ impl Reply {
 
 /// A response that refuses; final unless there is advice when to try again.
 pub fn refusal(code: &str, reason: impl Into<String>, retry_after_ms: u64) -> wire::Response {
-    let refusal = wire::Refusal { code: code.to_owned(), reason: reason.into(), retry_after_ms, is_final: retry_after_ms == 0 };
+    let refusal =
+        wire::Refusal { code: code.to_owned(), reason: reason.into(), retry_after_ms, is_final: retry_after_ms == 0 };
     wire::Response { body: Some(wire::response::Body::Refusal(refusal)) }
 }
 
@@ -133,7 +136,9 @@ pub fn refusal(code: &str, reason: impl Into<String>, retry_after_ms: u64) -> wi
 pub(super) fn fault_refusal(lane: Lane, fault: Fault) -> wire::Response {
     let cap = lane.limits().request_cap;
     match fault {
-        Fault::TooLarge => refusal("too_large", format!("a request on the {} lane has at most {cap} bytes", lane.name()), 0),
+        Fault::TooLarge => {
+            refusal("too_large", format!("a request on the {} lane has at most {cap} bytes", lane.name()), 0)
+        }
         Fault::Malformed => refusal("malformed", "the frame holds no request this version knows", 0),
         Fault::Overloaded => refusal("capacity", "too many bytes are being worked on; try again shortly", 500),
     }
@@ -176,8 +181,15 @@ impl LaneDesk {
     }
 
     /// Hand the outcome to whoever asked. True when it is an answer.
-    pub fn answered(&mut self, lane: Lane, id: OutboundRequestId, outcome: Result<wire::Response, OutboundFailure>) -> bool {
-        let Some(pending) = self.pending.remove(&(lane, id)) else { return false };
+    pub fn answered(
+        &mut self,
+        lane: Lane,
+        id: OutboundRequestId,
+        outcome: Result<wire::Response, OutboundFailure>,
+    ) -> bool {
+        let Some(pending) = self.pending.remove(&(lane, id)) else {
+            return false;
+        };
         let to = pending.to;
         let outcome = outcome.map_err(|failure| RequestError::from_failure(to, lane, &failure));
         let good = outcome.is_ok();
@@ -192,7 +204,12 @@ impl LaneDesk {
     }
 
     /// Wait for the consumer's answer to a question of theirs.
-    pub fn await_answer(&mut self, lane: Lane, channel: ResponseChannel<wire::Response>, answer: oneshot::Receiver<wire::Response>) {
+    pub fn await_answer(
+        &mut self,
+        lane: Lane,
+        channel: ResponseChannel<wire::Response>,
+        answer: oneshot::Receiver<wire::Response>,
+    ) {
         *self.open.entry(lane).or_default() += 1;
         let wait = tokio::time::timeout(lane.limits().timeout, answer);
         self.answers.push(wait.map(move |answer| (lane, channel, answer.ok().and_then(Result::ok))).boxed());

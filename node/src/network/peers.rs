@@ -99,7 +99,9 @@ impl Peers {
 
     /// `peer` is said to live at `address`; `confirmed` when it said so itself. False when the address is of no use.
     pub fn learn(&mut self, peer: PeerId, address: &Multiaddr, confirmed: bool, now: Instant) -> bool {
-        let Some(address) = usable(address, &peer, self.dev).filter(|_| peer != self.me) else { return false };
+        let Some(address) = usable(address, &peer, self.dev).filter(|_| peer != self.me) else {
+            return false;
+        };
         let room = self.known.len() < MAX_KNOWN;
         if !room && !self.known.contains_key(&peer) {
             return false;
@@ -110,7 +112,10 @@ impl Peers {
 
     /// Where `peer` may be found.
     pub fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
-        self.known.get(peer).map(|known| known.addresses.iter().map(|entry| entry.address.clone()).collect()).unwrap_or_default()
+        self.known
+            .get(peer)
+            .map(|known| known.addresses.iter().map(|entry| entry.address.clone()).collect())
+            .unwrap_or_default()
     }
 
     /// Whom to dial now. Each is not offered again before its dial had time to end.
@@ -140,8 +145,11 @@ impl Peers {
     /// Dialling `peer` failed. `dead` are the addresses that did not work: hearsay among them is forgotten.
     pub fn failed(&mut self, peer: &PeerId, dead: &[Multiaddr], now: Instant) {
         let delay_jitter = self.jitter.hash_one((peer, self.known.get(peer).map(|known| known.failures)));
-        let Some(known) = self.known.get_mut(peer) else { return };
-        let bare = |address: &Multiaddr| super::config::split_peer(address).map_or_else(|| address.clone(), |(_, bare)| bare);
+        let Some(known) = self.known.get_mut(peer) else {
+            return;
+        };
+        let bare =
+            |address: &Multiaddr| super::config::split_peer(address).map_or_else(|| address.clone(), |(_, bare)| bare);
         let dead: Vec<_> = dead.iter().map(bare).collect();
         known.addresses.retain(|entry| entry.confirmed || !dead.contains(&entry.address));
         known.failures = known.failures.saturating_add(1);
@@ -159,7 +167,14 @@ impl Peers {
     }
 
     /// A connection is up. Returns connections to the same peer that it makes obsolete.
-    pub fn connected(&mut self, peer: PeerId, id: ConnectionId, address: Multiaddr, dialled: bool, now: Instant) -> Vec<ConnectionId> {
+    pub fn connected(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        address: Multiaddr,
+        dialled: bool,
+        now: Instant,
+    ) -> Vec<ConnectionId> {
         if let Some(known) = self.known.get_mut(&peer) {
             known.failures = 0;
         }
@@ -168,14 +183,21 @@ impl Peers {
         }
         let fresh = || Live { links: Vec::new(), since: std::time::Instant::now(), rtt: None, agent: None };
         let live = self.live.entry(peer).or_insert_with(fresh);
-        let old = live.links.iter().filter(|link| now.saturating_duration_since(link.since) > SETTLE).map(|link| link.id).collect();
+        let old = live
+            .links
+            .iter()
+            .filter(|link| now.saturating_duration_since(link.since) > SETTLE)
+            .map(|link| link.id)
+            .collect();
         live.links.push(Link { id, address, since: now, lost_pings: 0 });
         old
     }
 
     /// A connection is down. True when it was the last one.
     pub fn closed(&mut self, peer: &PeerId, id: ConnectionId, now: Instant) -> bool {
-        let Some(live) = self.live.get_mut(peer) else { return false };
+        let Some(live) = self.live.get_mut(peer) else {
+            return false;
+        };
         live.links.retain(|link| link.id != id);
         if !live.links.is_empty() {
             return false;
@@ -190,7 +212,9 @@ impl Peers {
 
     /// The peer has shown that it is of our network. True the first time.
     pub fn identified(&mut self, peer: &PeerId, agent: &str) -> bool {
-        let Some(live) = self.live.get_mut(peer) else { return false };
+        let Some(live) = self.live.get_mut(peer) else {
+            return false;
+        };
         // Shown to people: bounded, and no control characters.
         let agent = agent.chars().filter(|c| !c.is_control()).take(64).collect();
         live.agent.replace(agent).is_none()
@@ -198,11 +222,15 @@ impl Peers {
 
     /// A ping came back after `rtt`, or not at all. Returns true when the connection should be closed.
     pub fn pinged(&mut self, peer: &PeerId, id: ConnectionId, rtt: Option<Duration>) -> bool {
-        let Some(live) = self.live.get_mut(peer) else { return false };
+        let Some(live) = self.live.get_mut(peer) else {
+            return false;
+        };
         if let Some(rtt) = rtt {
             live.rtt = Some(live.rtt.map_or(rtt, |old| (old * (100 - RTT_WEIGHT) + rtt * RTT_WEIGHT) / 100));
         }
-        let Some(link) = live.links.iter_mut().find(|link| link.id == id) else { return false };
+        let Some(link) = live.links.iter_mut().find(|link| link.id == id) else {
+            return false;
+        };
         link.lost_pings = if rtt.is_some() { 0 } else { link.lost_pings.saturating_add(1) };
         link.lost_pings >= 2
     }
@@ -210,7 +238,10 @@ impl Peers {
     /// Where the connected peers can be dialled again, at most four addresses each, with `/p2p`.
     pub fn anchors(&self) -> Vec<Multiaddr> {
         let ours = self.live.iter().filter(|(_, live)| live.agent.is_some());
-        ours.flat_map(|(peer, _)| self.addresses(peer).into_iter().take(4).filter_map(|address| address.with_p2p(*peer).ok())).collect()
+        ours.flat_map(|(peer, _)| {
+            self.addresses(peer).into_iter().take(4).filter_map(|address| address.with_p2p(*peer).ok())
+        })
+        .collect()
     }
 
     /// The connected peers.

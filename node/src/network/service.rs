@@ -98,7 +98,8 @@ impl Service {
         let mut swarm = behaviour::swarm(config, &names, &topics, registry)?;
         listen(&mut swarm, config)?;
         let me = *swarm.local_peer_id();
-        let key = keys::node_key(&me).ok_or_else(|| NetworkError::Setup("the node has no ed25519 identity".to_owned()))?;
+        let key =
+            keys::node_key(&me).ok_or_else(|| NetworkError::Setup("the node has no ed25519 identity".to_owned()))?;
         let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
         let (inbound, inbound_out) = mpsc::channel(config.bounds.inbound_queue);
         let (view, view_out) = watch::channel(Arc::default());
@@ -123,7 +124,8 @@ impl Service {
             anchors: Anchors { file: config.peers_file.clone(), stale: false, saved: Instant::now() },
         };
         let windows = Windows { inbound, view, connected, counters, metrics };
-        let service = Self { swarm, commands, lanes: LaneDesk::default(), gossip: GossipDesk::default(), world, windows, tick };
+        let service =
+            Self { swarm, commands, lanes: LaneDesk::default(), gossip: GossipDesk::default(), world, windows, tick };
         Ok((handle, inbound_out, service))
     }
 
@@ -199,7 +201,9 @@ impl Service {
             Err(gossipsub::PublishError::Duplicate) => {}
             Err(gossipsub::PublishError::NoPeersSubscribedToTopic) => counters.gossip(GossipEvent::Alone),
             Err(gossipsub::PublishError::AllQueuesFull(_)) => return Err(PublishError::Busy),
-            Err(gossipsub::PublishError::MessageTooLarge) => return Err(PublishError::TooLarge(data.len())),
+            Err(gossipsub::PublishError::MessageTooLarge) => {
+                return Err(PublishError::TooLarge(data.len()));
+            }
             Err(error) => return Err(PublishError::Failed(error.to_string())),
         }
         Ok(())

@@ -68,7 +68,8 @@ async fn a_killed_node_is_back_in_the_mesh_when_it_is_back() {
     let second = start(config("killed", 3, &addresses[1..])).await;
     let key: NodeKey = child_key();
     full(&first.handle, &second.handle, key).await;
-    until("peers are remembered", || std::fs::read_to_string(&file).is_ok_and(|peers| peers.lines().count() >= 4)).await;
+    until("peers are remembered", || std::fs::read_to_string(&file).is_ok_and(|peers| peers.lines().count() >= 4))
+        .await;
 
     for noticed in [false, true] {
         child.kill().unwrap();
@@ -81,7 +82,10 @@ async fn a_killed_node_is_back_in_the_mesh_when_it_is_back() {
         for node in [&first, &second] {
             within("an answer from the node that is back", async {
                 while let Err(error) = node.handle.request(key, item(b"x")).await {
-                    assert!(matches!(error, RequestError::NotConnected { .. } | RequestError::Closed { .. }), "{error}");
+                    assert!(
+                        matches!(error, RequestError::NotConnected { .. } | RequestError::Closed { .. }),
+                        "{error}"
+                    );
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
             })

@@ -75,7 +75,10 @@ async fn what_is_rejected_is_not_passed_on() {
     }
     let mut judged = 0;
     while judged < 2 {
-        let Inbound::Gossip { data, verdict, topic, .. } = within("gossip", middle.inbound.recv()).await.unwrap() else { continue };
+        let Inbound::Gossip { data, verdict, topic, .. } = within("gossip", middle.inbound.recv()).await.unwrap()
+        else {
+            continue;
+        };
         judged += usize::from(topic == Topic::Attestations);
         if &data[..] == b"bad" { verdict.reject() } else { verdict.accept() }
     }
@@ -101,7 +104,9 @@ fn serve(mut node: Node) -> JoinHandle<()> {
                 Body::Item(query) => reply.send(item_answer(query.id)),
                 Body::Submit(submit) => reply.send(item_answer(submit.item.len().to_string())),
                 Body::Quote(_) => reply.refuse("capacity", "busy", 100),
-                Body::Eval(_) => reply.send(wire::Response { body: Some(wire::response::Body::Eval(wire::EvalPage::default())) }),
+                Body::Eval(_) => {
+                    reply.send(wire::Response { body: Some(wire::response::Body::Eval(wire::EvalPage::default())) })
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -130,14 +135,18 @@ async fn requests_of_all_lanes() {
     assert!(matches!(error, RequestError::Closed { .. }), "{error}");
     let error = client.request(to, wire::Request::default()).await.unwrap_err();
     assert_eq!(error, RequestError::Empty);
-    let stranger = NodeKey::from_bytes(*weft_node::network::NetworkConfig::new([0; 32], weft_protocol::Id::default()).network_id.as_bytes());
+    let stranger = NodeKey::from_bytes(
+        *weft_node::network::NetworkConfig::new([0; 32], weft_protocol::Id::default()).network_id.as_bytes(),
+    );
     let error = client.request(stranger, item(b"x")).await.unwrap_err();
     assert!(matches!(error, RequestError::NotConnected { .. }), "{error}");
 
     // Many at once, and to oneself without the wire.
     let asked = (0..500u32).map(|number| {
         let client = client.clone();
-        tokio::spawn(async move { client.request(to, item(&number.to_be_bytes())).await.map(|answer| (number, answer)) })
+        tokio::spawn(
+            async move { client.request(to, item(&number.to_be_bytes())).await.map(|answer| (number, answer)) },
+        )
     });
     for answer in asked.collect::<Vec<_>>() {
         let (number, answer) = answer.await.unwrap().unwrap();

@@ -10,7 +10,12 @@ use super::*;
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/test");
 
 fn codec() -> FrameCodec {
-    FrameCodec { request_cap: 1 << 20, response_cap: 1 << 20, requests: Budget::new(2 << 20), responses: Budget::new(2 << 20) }
+    FrameCodec {
+        request_cap: 1 << 20,
+        response_cap: 1 << 20,
+        requests: Budget::new(2 << 20),
+        responses: Budget::new(2 << 20),
+    }
 }
 
 fn read(codec: &mut FrameCodec, bytes: &[u8]) -> io::Result<RequestFrame> {
@@ -69,15 +74,26 @@ fn a_small_frame_that_would_be_huge_in_memory_is_refused() {
     let mut request = vec![0x5a];
     prost::encoding::encode_varint(entries.len() as u64, &mut request);
     request.extend_from_slice(&entries);
-    assert!(matches!(wire::Request::decode(&request[..]).unwrap().body, Some(Body::Eval(eval)) if eval.entries.len() == 400_000));
+    assert!(
+        matches!(wire::Request::decode(&request[..]).unwrap().body, Some(Body::Eval(eval)) if eval.entries.len() == 400_000)
+    );
     assert_eq!(read(&mut codec(), &framed(&request)).unwrap().body, Err(Fault::Malformed));
 }
 
 #[test]
 fn the_weight_of_full_pages_is_bearable() {
     let hash = Bytes::from(vec![3; 32]);
-    let proof = wire::CrankProof { path: vec![hash.clone(); 20], attestations: vec![Bytes::from(vec![1; 500]); 3], ..Default::default() };
-    let entry = wire::LogEntry { assignment: vec![0; 900].into(), item: vec![0; 2_000].into(), proof: Some(proof), ..Default::default() };
+    let proof = wire::CrankProof {
+        path: vec![hash.clone(); 20],
+        attestations: vec![Bytes::from(vec![1; 500]); 3],
+        ..Default::default()
+    };
+    let entry = wire::LogEntry {
+        assignment: vec![0; 900].into(),
+        item: vec![0; 2_000].into(),
+        proof: Some(proof),
+        ..Default::default()
+    };
     let page = wire::LogPage { entries: vec![entry; 3_000], next_slot: 9 };
     let response = wire::Response { body: Some(wire::response::Body::Log(page)) };
     assert!(weight::bearable(Kind::Response, &response.encode_to_vec()));

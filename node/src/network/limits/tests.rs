@@ -9,7 +9,11 @@ fn a_bucket_gives_its_burst_and_then_its_rate() {
     assert_eq!((0..20).filter(|_| bucket.take(start)).count(), 5);
     let later = start + Duration::from_millis(200);
     assert_eq!((0..20).filter(|_| bucket.take(later)).count(), 2);
-    assert_eq!((0..20).filter(|_| bucket.take(later + Duration::from_secs(3_600))).count(), 5, "no more than the burst is saved");
+    assert_eq!(
+        (0..20).filter(|_| bucket.take(later + Duration::from_secs(3_600))).count(),
+        5,
+        "no more than the burst is saved"
+    );
     assert!(!bucket.take(start), "time that runs backwards gives nothing");
 }
 

@@ -58,9 +58,18 @@ fn addresses_of_no_use_are_not_kept() {
     let (mut peers, peer, now) = book(false);
     let good = ["/ip4/8.8.8.8/tcp/9001", "/ip4/8.8.8.8/udp/9001/quic-v1", "/ip6/2600::1/tcp/1"];
     let bad = [
-        "/ip4/127.0.0.1/tcp/1", "/ip4/10.1.2.3/tcp/1", "/ip4/0.0.0.0/tcp/1", "/ip4/100.64.0.1/tcp/1", "/ip4/8.8.8.8/tcp/0",
-        "/ip4/8.8.8.8/udp/1", "/ip4/8.8.8.8", "/dns4/example.org/tcp/1", "/ip6/::1/tcp/1", "/ip6/fe80::1/tcp/1",
-        "/ip4/8.8.8.8/tcp/1/ws", "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWGQmdpzHXCqLno4mMxWXKNFQHASBeF99gTm2JR8Vu5Bdc/p2p-circuit",
+        "/ip4/127.0.0.1/tcp/1",
+        "/ip4/10.1.2.3/tcp/1",
+        "/ip4/0.0.0.0/tcp/1",
+        "/ip4/100.64.0.1/tcp/1",
+        "/ip4/8.8.8.8/tcp/0",
+        "/ip4/8.8.8.8/udp/1",
+        "/ip4/8.8.8.8",
+        "/dns4/example.org/tcp/1",
+        "/ip6/::1/tcp/1",
+        "/ip6/fe80::1/tcp/1",
+        "/ip4/8.8.8.8/tcp/1/ws",
+        "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWGQmdpzHXCqLno4mMxWXKNFQHASBeF99gTm2JR8Vu5Bdc/p2p-circuit",
     ];
     for text in good {
         assert!(peers.learn(peer, &address(text), false, now), "{text}");
@@ -80,7 +89,10 @@ fn a_peer_that_came_back_makes_its_dead_connections_obsolete() {
     let at = address("/ip4/127.0.0.1/tcp/1");
     let id = ConnectionId::new_unchecked;
     assert!(peers.connected(peer, id(1), at.clone(), true, now).is_empty());
-    assert!(peers.connected(peer, id(2), at.clone(), false, now + Duration::from_millis(10)).is_empty(), "both dialled");
+    assert!(
+        peers.connected(peer, id(2), at.clone(), false, now + Duration::from_millis(10)).is_empty(),
+        "both dialled"
+    );
     assert_eq!(peers.connected(peer, id(3), at, false, now + Duration::from_secs(60)), [id(1), id(2)]);
     assert!(!peers.closed(&peer, id(1), now) && !peers.closed(&peer, id(2), now));
     assert!(peers.closed(&peer, id(3), now));

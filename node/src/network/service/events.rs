@@ -30,7 +30,9 @@ impl Service {
                 self.on_denied(cause);
                 Vec::new()
             }
-            DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } => vec![address.clone()],
+            DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } => {
+                vec![address.clone()]
+            }
             DialError::Transport(failures) => failures.iter().map(|(address, _)| address.clone()).collect(),
             DialError::NoAddresses | DialError::Aborted => Vec::new(),
         };
@@ -47,7 +49,9 @@ impl Service {
     }
 
     pub(super) fn on_identify(&mut self, event: identify::Event) {
-        let identify::Event::Received { peer_id: peer, info, .. } = event else { return };
+        let identify::Event::Received { peer_id: peer, info, .. } = event else {
+            return;
+        };
         let now = Instant::now();
         if info.protocol_version != self.world.version {
             if self.world.discovery.shun(self.swarm.behaviour_mut(), &mut self.world.peers, peer, now) {
@@ -104,7 +108,9 @@ impl Service {
 
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
         self.windows.metrics.record(&event);
-        let gossipsub::Event::Message { propagation_source: source, message_id: id, message } = event else { return };
+        let gossipsub::Event::Message { propagation_source: source, message_id: id, message } = event else {
+            return;
+        };
         let author = message.source.as_ref().and_then(keys::node_key);
         let (Some(topic), Some(from)) = (self.world.topics.topic(&message.topic), author) else {
             return self.on_judged(&(id, source, MessageAcceptance::Reject));
@@ -115,7 +121,8 @@ impl Service {
         }
         let queue = &self.windows.inbound;
         let place = if queue.capacity() > queue.max_capacity() / 4 { queue.try_reserve().ok() } else { None };
-        let Some((place, verdict)) = place.and_then(|place| Some((place, self.gossip.open(id.clone(), source)?))) else {
+        let Some((place, verdict)) = place.and_then(|place| Some((place, self.gossip.open(id.clone(), source)?)))
+        else {
             self.windows.counters.limit(LimitEvent::Queue);
             return self.on_judged(&(id, source, MessageAcceptance::Ignore));
         };
@@ -155,7 +162,12 @@ impl Service {
     }
 
     /// Hand the request to the consumer, or say why not.
-    fn admit(&mut self, lane: Lane, peer: PeerId, frame: RequestFrame) -> Result<oneshot::Receiver<wire::Response>, wire::Response> {
+    fn admit(
+        &mut self,
+        lane: Lane,
+        peer: PeerId,
+        frame: RequestFrame,
+    ) -> Result<oneshot::Receiver<wire::Response>, wire::Response> {
         let counters = &self.windows.counters;
         let refuse = |event, reason: &str, wait| {
             counters.limit(event);
@@ -170,7 +182,9 @@ impl Service {
             }
             lanes::fault_refusal(lane, fault)
         })?;
-        let Some(from) = keys::node_key(&peer) else { return Err(refusal("malformed", "your identity is no ed25519 key", 0)) };
+        let Some(from) = keys::node_key(&peer) else {
+            return Err(refusal("malformed", "your identity is no ed25519 key", 0));
+        };
         let belongs = Lane::of(&request).ok_or_else(|| refusal("malformed", "the request is empty", 0))?;
         if belongs != lane {
             let reason = format!("this request belongs on the {} lane, not {}", belongs.name(), lane.name());

@@ -1,0 +1,146 @@
+//! The `weft` command: a person's way into the node, and a script's (`--json`).
+//!
+//! Where it sits: above everything else; `main.rs` calls [`run`]. One file a command. Each command returns a [`Done`]
+//! (text for people, one JSON document, the next thing to type) or a [`CliError`] (field, value, reason, fix, exit code);
+//! only this file prints them.
+
+mod client;
+mod completions;
+mod connect;
+mod exit;
+mod item;
+mod keys;
+mod message;
+mod module;
+mod process;
+mod progress;
+mod resolve;
+mod status;
+mod table;
+
+use std::{ffi::OsString, io::Write, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+pub use exit::{CliError, CliResult, Done, Exit};
+
+/// The arguments of `weft`.
+#[derive(Parser, Debug)]
+#[command(
+    name = "weft",
+    version,
+    about = "A peer-to-peer node for the AO computer on Arweave, and the tools to use it",
+    after_help = AFTER_HELP,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// Print one JSON document on stdout and nothing else; errors are JSON on stderr
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  weft testnet up                                  start a network of 5 nodes on this machine
+  weft process spawn --name hello                  spawn the built-in example process
+  weft process send hello --action Increment       have a message ordered
+  weft status                                      is my node well?
+
+Where commands connect to:
+  --node URL or WEFT_NODE, else the running testnet's first node (.weft/testnet), else http://127.0.0.1:4002
+  --wallet FILE or WEFT_WALLET, else the testnet's wallet \"alice\"
+
+Exit codes:
+    0  done
+    1  tried, and refused or failed
+    2  wrong command line, file or value; nothing was tried
+    3  no such process, message, module or node
+    4  the node, or one it needs, does not answer
+    5  not done within the time allowed (it may still happen)
+    6  evaluated, and the process answered with an error
+  130  interrupted";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make and look at key files
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Publish the code that processes run
+    #[command(subcommand)]
+    Module(module::Module),
+    /// Spawn processes, send them messages, read their results
+    #[command(subcommand)]
+    Process(process::Process),
+    /// How far a message has come, and what proves it
+    #[command(subcommand)]
+    Message(message::Message),
+    /// Is the node well, and what is it doing?
+    Status(status::Status),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+}
+
+impl Command {
+    async fn run(self) -> CliResult<Done> {
+        match self {
+            Self::Keys(c) => c.run().await,
+            Self::Module(c) => c.run().await,
+            Self::Process(c) => c.run().await,
+            Self::Message(c) => c.run().await,
+            Self::Status(c) => c.run().await,
+            Self::Completions(c) => c.run(),
+        }
+    }
+}
+
+/// The whole command line as clap knows it (completions, tests of the help texts and the README).
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses `args` (the program's name first), does what they say, prints, and returns the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let json = cli.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return failed(&CliError::new(Exit::Failed, format!("cannot start: {e}")), json),
+    };
+    match runtime.block_on(Box::pin(cli.command.run())) {
+        Ok(done) => succeeded(&done, json),
+        Err(error) => failed(&error, json),
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // Help and version go to stdout with 0, mistakes to stderr with 2: clap knows which. A closed pipe changes nothing.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn succeeded(done: &Done, json: bool) -> ExitCode {
+    let mut text = if json { format!("{:#}", done.json) } else { done.text.clone() };
+    if let (false, Some(next)) = (json, &done.next) {
+        text.push_str("\n\nNext: ");
+        text.push_str(next);
+    }
+    text.push('\n');
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => done.exit.into(),
+        // `weft … | head` is not a failure.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => done.exit.into(),
+        Err(_) => Exit::Failed.into(),
+    }
+}
+
+fn failed(error: &CliError, json: bool) -> ExitCode {
+    let text = if json { error.json().to_string() } else { error.text() };
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    error.exit.into()
+}

@@ -1,0 +1,111 @@
+//! What an engine is told ([`EngineConfig`]) and what it promises to other nodes ([`EngineProfile`]).
+//!
+//! Where it sits: read by [`super::Engine`]; the profile's id goes into attestations and offers.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use weft_protocol::Id;
+
+/// Part of the native stack that wasm (and host functions that it calls) may use, in bytes.
+pub(crate) const MAX_WASM_STACK: usize = 4 << 20;
+/// Most elements of a module's function table.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+/// Largest memory that an engine can be configured for, in bytes.
+pub(crate) const MEMORY_CEILING: u64 = 4 << 30;
+/// The engine and its version. Raised together with the dependency: fuel is not comparable between versions.
+pub(crate) const RUNTIME: &str = "wasmtime 48.0.8";
+/// Version of the host environment of `host/`: raised when anything that a module can observe changes.
+pub(crate) const ENVIRONMENT: &str = "weft-canonical-1";
+/// What `emscripten_date_now` and `clock_time_get` answer, in milliseconds.
+pub(crate) const CLOCK_MS: u64 = 10_000;
+
+/// Settings of an [`super::Engine`].
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Folder of compiled modules; created if missing. Only this node may write to it: what lies there is run.
+    pub cache_dir: PathBuf,
+    /// Fuel for one message; when it is used up, the message fails and its effects are undone.
+    pub fuel_per_slot: u64,
+    /// Most bytes of linear memory of a process (at most 4 GiB).
+    pub max_memory_bytes: u64,
+    /// Most bytes of the JSON that a module returns for one message.
+    pub max_output_bytes: usize,
+    /// Most bytes of a module's binary.
+    pub max_module_bytes: usize,
+}
+
+impl EngineConfig {
+    /// The usual limits with the cache in `cache_dir`: 20e9 fuel (some seconds of a core), 1 GiB of memory, 16 MiB of
+    /// output, modules up to 64 MiB.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            fuel_per_slot: 20_000_000_000,
+            max_memory_bytes: 1 << 30,
+            max_output_bytes: 16 << 20,
+            max_module_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Everything that decides an outcome besides the module and the messages. Two nodes with equal profiles give equal
+/// outcomes, fuel and state roots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EngineProfile {
+    /// Engine and version.
+    pub runtime: String,
+    /// Version of the host environment: clock, time zone, files, metering of host functions.
+    pub environment: String,
+    /// The constant clock, in milliseconds since 1970.
+    pub clock_ms: u64,
+    /// Fuel for one message.
+    pub fuel_per_slot: u64,
+    /// Most bytes of linear memory.
+    pub max_memory_bytes: u64,
+    /// Most bytes of returned JSON.
+    pub max_output_bytes: u64,
+    /// Native stack of wasm in bytes.
+    pub max_stack_bytes: u64,
+    /// Most elements of a table.
+    pub max_table_elements: u64,
+    /// Whether every NaN that is computed has the same bits.
+    pub canonical_nan: bool,
+    /// Whether the relaxed SIMD instructions, whose results depend on the processor, are available.
+    pub relaxed_simd: bool,
+}
+
+impl EngineProfile {
+    pub(crate) fn of(config: &EngineConfig) -> Self {
+        Self {
+            runtime: RUNTIME.to_owned(),
+            environment: ENVIRONMENT.to_owned(),
+            clock_ms: CLOCK_MS,
+            fuel_per_slot: config.fuel_per_slot,
+            max_memory_bytes: config.max_memory_bytes,
+            max_output_bytes: config.max_output_bytes as u64,
+            max_stack_bytes: MAX_WASM_STACK as u64,
+            max_table_elements: MAX_TABLE_ELEMENTS as u64,
+            canonical_nan: true,
+            relaxed_simd: false,
+        }
+    }
+
+    /// The profile's name: SHA-256 of its canonical JSON (members sorted by name, no spaces).
+    pub fn id(&self) -> Id {
+        Id::sha256(self.canonical_json().as_bytes())
+    }
+
+    fn canonical_json(&self) -> String {
+        match serde_json::to_value(self) {
+            // A flat object of strings, integers and booleans: sorting its members is all there is to do.
+            Ok(Value::Object(members)) => {
+                let sorted: BTreeMap<String, Value> = members.into_iter().collect();
+                serde_json::to_string(&sorted).unwrap_or_default()
+            }
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! setjmp and longjmp as emscripten does them: `invoke_*` calls into the module, and a longjmp below it unwinds the
+//! native stack back to it as an error.
+
+use wasmtime::{AsContextMut, Caller, Extern, Func, FuncType, Linker, Val, ValType};
+
+use super::{Call, Host, HostError, Outcome, exported};
+
+/// The module's names for "read the stack pointer" and "set it", old and new.
+pub(crate) const STACK_SAVE: [&str; 2] = ["emscripten_stack_get_current", "stackSave"];
+pub(crate) const STACK_RESTORE: [&str; 2] = ["_emscripten_stack_restore", "stackRestore"];
+
+pub(super) fn throw(_: &mut Call<'_, '_>) -> Outcome {
+    Err(HostError::LongJump.into())
+}
+
+/// Defines `invoke_<signature>`.
+pub(super) fn define_invoke(
+    linker: &mut Linker<Host>,
+    name: &str,
+    ty: FuncType,
+) -> Option<wasmtime::Result<()>> {
+    let signature = name.strip_prefix("invoke_")?;
+    if signature.is_empty()
+        || signature.len() > 32
+        || !signature.bytes().all(|byte| b"vijfd".contains(&byte))
+    {
+        return None;
+    }
+    let dyn_call = format!("dynCall_{signature}");
+    let result = ty.results().next();
+    linker.allow_shadowing(true);
+    let defined = linker.func_new(super::ENV, name, ty, move |mut caller, args, results| {
+        let value = invoke(&mut caller, &dyn_call, args)?;
+        if let (Some(slot), Some(ty)) = (results.first_mut(), &result) {
+            *slot = value
+                .filter(|value| value.ty_matches(ty))
+                .unwrap_or_else(|| zero(ty));
+        }
+        Ok(())
+    });
+    Some(defined.map(|_| ()))
+}
+
+trait TypeMatch {
+    fn ty_matches(&self, ty: &ValType) -> bool;
+}
+
+impl TypeMatch for Val {
+    fn ty_matches(&self, ty: &ValType) -> bool {
+        matches!(
+            (self, ty),
+            (Self::I32(_), ValType::I32)
+                | (Self::I64(_), ValType::I64)
+                | (Self::F32(_), ValType::F32)
+                | (Self::F64(_), ValType::F64)
+        )
+    }
+}
+
+fn zero(ty: &ValType) -> Val {
+    match ty {
+        ValType::I32 => Val::I32(0),
+        ValType::F32 => Val::F32(0),
+        ValType::F64 => Val::F64(0),
+        _ => Val::I64(0),
+    }
+}
+
+/// Calls the function in table slot `args[0]` with the rest of `args`. A longjmp inside it ends here: the stack
+/// pointer goes back to where it was and the module is told by `setThrew`.
+fn invoke(
+    caller: &mut Caller<'_, Host>,
+    dyn_call: &str,
+    args: &[Val],
+) -> wasmtime::Result<Option<Val>> {
+    let save = first_of(caller, &STACK_SAVE)?;
+    let stack = call_coerced(&mut *caller, save, &[])?.unwrap_or(Val::I32(0));
+    let outcome = match exported(caller, dyn_call) {
+        Some(trampoline) => call_coerced(&mut *caller, trampoline, args),
+        None => {
+            let (target, rest) = table_entry(caller, args)?;
+            call_coerced(&mut *caller, target, rest)
+        }
+    };
+    match outcome {
+        Err(error) if error.downcast_ref::<HostError>() == Some(&HostError::LongJump) => {
+            let restore = first_of(caller, &STACK_RESTORE)?;
+            call_coerced(&mut *caller, restore, &[stack])?;
+            let set_threw = first_of(caller, &["setThrew"])?;
+            call_coerced(&mut *caller, set_threw, &[Val::I32(1), Val::I32(0)])?;
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+fn table_entry<'a>(
+    caller: &mut Caller<'_, Host>,
+    args: &'a [Val],
+) -> wasmtime::Result<(Func, &'a [Val])> {
+    let broken =
+        || HostError::Fault("the module called a function that is not in its table".to_owned());
+    let (index, rest) = args.split_first().ok_or_else(broken)?;
+    let index = match index {
+        Val::I32(index) => u64::from(index.cast_unsigned()),
+        Val::I64(index) => index.cast_unsigned(),
+        _ => return Err(broken().into()),
+    };
+    let Some(Extern::Table(table)) = caller.get_export("__indirect_function_table") else {
+        return Err(broken().into());
+    };
+    match table
+        .get(&mut *caller, index)
+        .as_ref()
+        .and_then(|entry| entry.as_func())
+    {
+        Some(Some(function)) => Ok((*function, rest)),
+        _ => Err(broken().into()),
+    }
+}
+
+fn first_of(caller: &mut Caller<'_, Host>, names: &[&str]) -> wasmtime::Result<Func> {
+    names
+        .iter()
+        .find_map(|name| exported(caller, name))
+        .ok_or_else(|| {
+            HostError::Fault(format!("the module does not export {}", names.join(" or "))).into()
+        })
+}
+
+/// Calls `function`, converting integers to the width that it declares, and returns its first result.
+pub(crate) fn call_coerced(
+    mut store: impl AsContextMut,
+    function: Func,
+    args: &[Val],
+) -> wasmtime::Result<Option<Val>> {
+    let ty = function.ty(&store);
+    if ty.params().len() != args.len() {
+        return Err(HostError::Fault(
+            "a function of the module has an unexpected number of parameters".to_owned(),
+        )
+        .into());
+    }
+    let coerced: Vec<Val> = ty
+        .params()
+        .zip(args)
+        .map(|(ty, value)| coerce(&ty, value))
+        .collect();
+    let mut results: Vec<Val> = ty.results().map(|ty| zero(&ty)).collect();
+    function.call(&mut store, &coerced, &mut results)?;
+    Ok(results.into_iter().next())
+}
+
+fn coerce(ty: &ValType, value: &Val) -> Val {
+    match (ty, value) {
+        (ValType::I32, Val::I64(value)) => Val::I32(*value as i32),
+        (ValType::I64, Val::I32(value)) => Val::I64(i64::from(value.cast_unsigned())),
+        _ => *value,
+    }
+}

@@ -1,0 +1,295 @@
+//! One process: a live instance that moves on with each good message and stays where it is with each bad one.
+//!
+//! Where it sits: over `live.rs`, below the pool.
+//!
+//! Rolling back without copying 2 MiB before each message: every few messages the state is copied (a checkpoint); the
+//! messages since are remembered. A message that fails makes a new instance from the checkpoint and replays them, which
+//! gives the same state because evaluation is deterministic. After a failure the state is copied before each message for
+//! a while, so that somebody who sends only bad messages pays for a copy each, not for replays.
+
+use std::sync::Arc;
+
+use weft_protocol::Id;
+
+use super::{
+    evaluation::{EvalError, EvalErrorKind, Evaluation, commits},
+    live::Live,
+    memory::{
+        checkpoint::Checkpoint,
+        snapshot::{Snapshot, SnapshotError},
+    },
+    module::{LoadError, Module},
+    root,
+};
+
+/// When the state is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayPolicy {
+    /// Most messages that are replayed after a failure.
+    pub messages: usize,
+    /// Most bytes of messages kept for a replay (one message more, however large, is kept).
+    pub bytes: usize,
+    /// Most fuel that a replay takes (plus that of one message).
+    pub fuel: u64,
+    /// For how many messages after a failure the state is copied before each.
+    pub careful: u32,
+}
+
+impl Default for ReplayPolicy {
+    fn default() -> Self {
+        Self {
+            messages: 16,
+            bytes: 1 << 20,
+            fuel: 300_000_000,
+            careful: 16,
+        }
+    }
+}
+
+/// The process cannot go on in this instance. It says nothing about any message.
+#[derive(Debug, thiserror::Error)]
+#[error("the process's live state was lost: {0}; restore a snapshot or replay the log")]
+pub struct InstanceError(String);
+
+/// A process in memory. Use it on a thread with [`super::EVALUATION_STACK`].
+pub struct Instance {
+    module: Module,
+    /// `None` after a failure of this node: the state is lost.
+    live: Option<Live>,
+    /// The state that `replay` begins from; `None`: the module's initial state.
+    base: Option<Checkpoint>,
+    replay: Replay,
+    policy: ReplayPolicy,
+    /// Messages for which the state is still copied each time.
+    careful: u32,
+}
+
+/// Good messages since the base.
+#[derive(Default)]
+struct Replay {
+    messages: Vec<(Box<str>, Arc<str>)>,
+    bytes: usize,
+    fuel: u64,
+}
+
+impl Replay {
+    fn push(&mut self, msg: &str, env: &str, fuel: u64) {
+        // The environment is the same for all messages of a process.
+        let env = match self.messages.last() {
+            Some((_, last)) if **last == *env => Arc::clone(last),
+            _ => Arc::from(env),
+        };
+        self.bytes = self.bytes.saturating_add(msg.len());
+        self.fuel = self.fuel.saturating_add(fuel);
+        self.messages.push((Box::from(msg), env));
+    }
+}
+
+impl Instance {
+    /// A process before its first message.
+    ///
+    /// # Errors
+    /// The module fails when it is initialised.
+    pub fn new(module: &Module) -> Result<Self, LoadError> {
+        let live = Live::start(module)?;
+        Ok(Self::around(module, live, None))
+    }
+
+    /// A process in the state of `snapshot`.
+    ///
+    /// # Errors
+    /// The snapshot is damaged, of another module, or too large for this node.
+    pub fn restore(module: &Module, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
+        let checkpoint = snapshot.checkpoint(module.id(), module.config().max_memory_bytes)?;
+        let live = Live::restore(module, &checkpoint)
+            .map_err(|error| SnapshotError::Node(error.to_string()))?;
+        Ok(Self::around(module, live, Some(checkpoint)))
+    }
+
+    fn around(module: &Module, live: Live, base: Option<Checkpoint>) -> Self {
+        Self {
+            module: module.clone(),
+            live: Some(live),
+            base,
+            replay: Replay::default(),
+            policy: ReplayPolicy::default(),
+            careful: 0,
+        }
+    }
+
+    /// The same process with another policy of copying.
+    #[must_use]
+    pub fn with_policy(mut self, policy: ReplayPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The module that the process runs.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Evaluates the next message. Unless the evaluation is `committed`, the state is what it was before.
+    pub fn apply(&mut self, msg_json: &str, env_json: &str) -> Evaluation {
+        if self.copy_is_due()
+            && let Err(error) = self.checkpoint()
+        {
+            return lost(&error);
+        }
+        let Some(live) = self.live.as_mut() else {
+            return lost(&InstanceError("an earlier failure of this node".to_owned()));
+        };
+        let (result, fuel) = live.call(msg_json, env_json);
+        let committed = result.as_ref().is_ok_and(commits);
+        if committed {
+            self.careful = self.careful.saturating_sub(1);
+            self.replay.push(msg_json, env_json, fuel);
+        } else if let Err(error) = self.roll_back() {
+            return lost(&error);
+        }
+        Evaluation {
+            result,
+            fuel,
+            committed,
+        }
+    }
+
+    /// Evaluates a message on a copy of the process, which is then thrown away. `committed` is always false.
+    pub fn dry_run(&mut self, msg_json: &str, env_json: &str) -> Evaluation {
+        let mut copy = match self.checkpoint().and_then(|()| self.from_base()) {
+            Ok(copy) => copy,
+            Err(error) => return lost(&error),
+        };
+        let (result, fuel) = copy.call(msg_json, env_json);
+        Evaluation {
+            result,
+            fuel,
+            committed: false,
+        }
+    }
+
+    /// The state root.
+    ///
+    /// # Errors
+    /// The state was lost by an earlier failure of this node.
+    pub fn root(&mut self) -> Result<Id, InstanceError> {
+        self.state().map(root::of)
+    }
+
+    /// The state, to be stored.
+    ///
+    /// # Errors
+    /// The state was lost by an earlier failure of this node, or it cannot be compressed.
+    pub fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
+        let module = self.module.id();
+        let checkpoint = self
+            .state()
+            .map_err(|error| SnapshotError::Node(error.to_string()))?;
+        Snapshot::of(module, checkpoint)
+    }
+
+    /// Bytes of memory that this process takes on this node, about: its pages (as of the last copy), their copy, and
+    /// the messages kept for a replay.
+    pub fn weight(&self) -> usize {
+        let image = self.module.image().len() * super::memory::PAGE;
+        let copied = self.base.as_ref().map_or(0, Checkpoint::weight);
+        copied
+            .max(image)
+            .saturating_add(copied)
+            .saturating_add(self.replay.bytes)
+    }
+
+    /// Size of the process's linear memory in bytes; 0 when the state was lost.
+    pub fn memory_bytes(&self) -> u64 {
+        self.live
+            .as_ref()
+            .map_or(0, |live| live.memory_bytes().len() as u64)
+    }
+
+    /// Whether a failure of this node lost the state; every evaluation is then a [`EvalErrorKind::NodeFault`].
+    pub fn is_lost(&self) -> bool {
+        self.live.is_none()
+    }
+
+    fn copy_is_due(&self) -> bool {
+        let (replay, policy) = (&self.replay, &self.policy);
+        !replay.messages.is_empty()
+            && (self.careful > 0
+                || replay.messages.len() >= policy.messages
+                || replay.bytes >= policy.bytes
+                || replay.fuel >= policy.fuel)
+    }
+
+    /// Makes the present state the base. Free when it already is.
+    fn checkpoint(&mut self) -> Result<(), InstanceError> {
+        let live = self
+            .live
+            .as_mut()
+            .ok_or_else(|| InstanceError("an earlier failure of this node".to_owned()))?;
+        if self.base.is_some() && self.replay.messages.is_empty() {
+            return Ok(());
+        }
+        let old = self.base.take().unwrap_or_default();
+        self.base = Some(Checkpoint::take(live, old));
+        self.replay = Replay::default();
+        Ok(())
+    }
+
+    /// The present state as a checkpoint.
+    fn state(&mut self) -> Result<&Checkpoint, InstanceError> {
+        self.checkpoint()?;
+        self.base
+            .as_ref()
+            .ok_or_else(|| InstanceError("there is no copy of it".to_owned()))
+    }
+
+    fn from_base(&self) -> Result<Live, InstanceError> {
+        match &self.base {
+            Some(base) => {
+                Live::restore(&self.module, base).map_err(|error| InstanceError(error.to_string()))
+            }
+            None => Live::start(&self.module).map_err(|error| InstanceError(error.to_string())),
+        }
+    }
+
+    fn roll_back(&mut self) -> Result<(), InstanceError> {
+        // Dropped first: two live memories at once would double what a failing message takes.
+        self.live = None;
+        let mut live = self.from_base()?;
+        let mut fuel_again = 0_u64;
+        for (msg, env) in &self.replay.messages {
+            let (result, fuel) = live.call(msg, env);
+            if !result.as_ref().is_ok_and(commits) {
+                return Err(InstanceError(
+                    "a message that was good failed when it was evaluated again".to_owned(),
+                ));
+            }
+            fuel_again = fuel_again.saturating_add(fuel);
+        }
+        if fuel_again != self.replay.fuel {
+            return Err(InstanceError(
+                "evaluating again took another amount of fuel".to_owned(),
+            ));
+        }
+        self.live = Some(live);
+        self.careful = self.policy.careful;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("module", &self.module)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lost(error: &InstanceError) -> Evaluation {
+    let result = Err(EvalError::new(EvalErrorKind::NodeFault, error.to_string()));
+    Evaluation {
+        result,
+        fuel: 0,
+        committed: false,
+    }
+}

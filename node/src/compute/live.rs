@@ -1,0 +1,187 @@
+//! One instantiated module: memory, globals and a way to call it. No rollback here; that is `instance.rs`.
+
+use serde_json::Value;
+use wasmtime::{Global, Instance, Memory, Store, Val};
+
+use super::{
+    abi::{self, Abi},
+    evaluation::EvalError,
+    host::Host,
+    memory::{GlobalValue, PAGE, checkpoint::Checkpoint, resident},
+    module::{LoadError, Module},
+    prepare::global_name,
+};
+
+/// Why a checkpoint did not become an instance. Never the process's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the state could not be restored: {0}")]
+pub(crate) struct RestoreError(pub(crate) String);
+
+pub(crate) struct Live {
+    module: Module,
+    store: Store<Host>,
+    memory: Memory,
+    globals: Vec<Global>,
+    abi: Abi,
+}
+
+impl Live {
+    /// A new instance, initialised as its format wants it.
+    pub(crate) fn start(module: &Module) -> Result<Self, LoadError> {
+        let (mut live, instance) = Self::instantiate(module)?;
+        live.abi
+            .initialise(&mut live.store, &instance)
+            .map_err(start_failure)?;
+        Ok(live)
+    }
+
+    /// An instance in the state of `checkpoint`. The initialisers do not run: all that they change is memory and
+    /// globals, which come from the checkpoint.
+    pub(crate) fn restore(module: &Module, checkpoint: &Checkpoint) -> Result<Self, RestoreError> {
+        let (mut live, _) =
+            Self::instantiate(module).map_err(|error| RestoreError(error.to_string()))?;
+        live.fill(checkpoint)?;
+        Ok(live)
+    }
+
+    fn instantiate(module: &Module) -> Result<(Self, Instance), LoadError> {
+        let config = module.config();
+        let pre = module.pre();
+        let mut store = Store::new(pre.module().engine(), Host::new(config.max_memory_bytes));
+        store.limiter(|host| host);
+        store
+            .set_fuel(config.fuel_per_slot)
+            .map_err(start_failure)?;
+        let instance = pre.instantiate(&mut store).map_err(start_failure)?;
+        let memory = instance
+            .get_memory(&mut store, "memory")
+            .ok_or_else(|| LoadError::MissingExport("memory".to_owned()))?;
+        let globals = (0..module.globals())
+            .map(|index| instance.get_global(&mut store, &global_name(index)))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| LoadError::Node("a global is not reachable".to_owned()))?;
+        let abi = Abi::of(&mut store, &instance, module.format())?;
+        Ok((
+            Self {
+                module: module.clone(),
+                store,
+                memory,
+                globals,
+                abi,
+            },
+            instance,
+        ))
+    }
+
+    fn fill(&mut self, checkpoint: &Checkpoint) -> Result<(), RestoreError> {
+        let size = self.memory.data_size(&self.store) as u64;
+        // Exactly to the size that it had: the process can see it.
+        let missing = checkpoint.memory_bytes.checked_sub(size).ok_or_else(|| {
+            RestoreError("it has less memory than the module begins with".to_owned())
+        })?;
+        if missing > 0 {
+            let page = self.memory.page_size(&self.store);
+            self.memory
+                .grow(&mut self.store, missing.div_ceil(page))
+                .map_err(|error| RestoreError(format!("{error:#}")))?;
+        }
+        for index in resident::nonzero(self.memory.data(&self.store), self.module.image()) {
+            if checkpoint.pages.binary_search(&index).is_err() {
+                page_mut(self.memory.data_mut(&mut self.store), index)?.fill(0);
+            }
+        }
+        let data = self.memory.data_mut(&mut self.store);
+        for (index, content) in checkpoint.pages() {
+            page_mut(data, index)?.copy_from_slice(content);
+        }
+        if checkpoint.globals.len() != self.globals.len() {
+            return Err(RestoreError(
+                "it has another number of globals than the module".to_owned(),
+            ));
+        }
+        for (global, value) in self.globals.iter().zip(&checkpoint.globals) {
+            global
+                .set(&mut self.store, value.to_val())
+                .map_err(|error| RestoreError(format!("{error:#}")))?;
+        }
+        Ok(())
+    }
+
+    /// One `handle` call with the fuel of a slot: the response and the fuel used.
+    pub(crate) fn call(
+        &mut self,
+        msg_json: &str,
+        env_json: &str,
+    ) -> (Result<Value, EvalError>, u64) {
+        let config = self.module.config();
+        let (budget, max_output) = (config.fuel_per_slot, config.max_output_bytes);
+        if let Err(error) = self.store.set_fuel(budget) {
+            return (Err(abi::failure(error)), 0);
+        }
+        let result = self.abi.call(
+            &mut self.store,
+            self.memory,
+            [msg_json, env_json],
+            max_output,
+        );
+        let left = self.store.get_fuel().unwrap_or(0);
+        (result, budget.saturating_sub(left))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> &[u8] {
+        self.memory.data(&self.store)
+    }
+
+    pub(crate) fn globals(&mut self) -> Vec<GlobalValue> {
+        let store = &mut self.store;
+        self.globals
+            .iter()
+            .map(|global| GlobalValue::of(&global.get(&mut *store)))
+            .collect()
+    }
+
+    pub(crate) fn module(&self) -> &Module {
+        &self.module
+    }
+}
+
+fn page_mut(data: &mut [u8], index: u32) -> Result<&mut [u8], RestoreError> {
+    let start = index as usize * PAGE;
+    data.get_mut(start..)
+        .and_then(|rest| rest.get_mut(..PAGE))
+        .ok_or_else(|| RestoreError("a page lies outside of its memory".to_owned()))
+}
+
+fn start_failure(error: wasmtime::Error) -> LoadError {
+    let failure = abi::failure(error);
+    if failure.kind.is_outcome() {
+        LoadError::Start(failure.message)
+    } else {
+        LoadError::Node(failure.message)
+    }
+}
+
+impl GlobalValue {
+    pub(crate) fn of(value: &Val) -> Self {
+        let (tag, bits) = match value {
+            Val::I32(value) => (0, u128::from(value.cast_unsigned())),
+            Val::I64(value) => (1, u128::from(value.cast_unsigned())),
+            Val::F32(bits) => (2, u128::from(*bits)),
+            Val::F64(bits) => (3, u128::from(*bits)),
+            Val::V128(value) => (4, value.as_u128()),
+            // Mutable globals that hold references were refused by `prepare`.
+            _ => (0, 0),
+        };
+        Self { tag, bits }
+    }
+
+    fn to_val(self) -> Val {
+        match self.tag {
+            0 => Val::I32((self.bits as u32).cast_signed()),
+            1 => Val::I64((self.bits as u64).cast_signed()),
+            2 => Val::F32(self.bits as u32),
+            3 => Val::F64(self.bits as u64),
+            _ => Val::V128(self.bits.into()),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Compute: runs AO modules as deterministic WebAssembly and keeps processes alive between messages.
+//!
+//! Where it sits: the only part of Weft that names wasmtime. [`Engine`] compiles modules (with a cache on disk),
+//! [`Instance`] is one process's live memory with rollback of failed messages, [`Pool`] evaluates many processes on
+//! a bounded number of operating-system threads, away from the network's tasks.
+//!
+//! What makes two nodes agree on a result is in [`EngineProfile`]: engine and version, fuel, limits and the host
+//! environment that a module sees (constant clock, UTC, no files, no environment). A process's state is its linear
+//! memory and its mutable globals; modules that could keep state elsewhere are refused when they are loaded.
+
+mod abi;
+mod cache;
+mod config;
+mod engine;
+mod evaluation;
+mod host;
+mod instance;
+mod live;
+mod memory;
+mod module;
+mod pool;
+mod prepare;
+mod root;
+
+pub use config::{EngineConfig, EngineProfile};
+pub use engine::{Engine, EngineError};
+pub use evaluation::{EvalError, EvalErrorKind, Evaluation};
+pub use instance::{Instance, InstanceError, ReplayPolicy};
+pub use memory::snapshot::{Snapshot, SnapshotError};
+pub use module::{LoadError, Module, ModuleFormat, UnknownFormat};
+pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
+
+/// Stack, in bytes, of a thread that evaluates messages. The part that wasm may use is fixed by the profile (4 MiB);
+/// the rest is for the host functions and the engine around it.
+pub const EVALUATION_STACK: usize = 16 << 20;
+
+/// Runs `work` on a thread with [`EVALUATION_STACK`] and waits for it. [`Pool`] has such threads of its own; this is for
+/// tools and tests that drive an [`Instance`] directly.
+///
+/// # Errors
+/// The thread could not be started. A panic of `work` is passed on.
+pub fn on_evaluation_stack<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("weft-eval".to_owned())
+            .stack_size(EVALUATION_STACK)
+            .spawn_scoped(scope, work)?;
+        match thread.join() {
+            Ok(value) => Ok(value),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

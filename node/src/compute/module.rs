@@ -1,0 +1,197 @@
+//! A compiled module, its format, and why bytes do not become one.
+//!
+//! Where it sits: made by [`super::Engine::load`], cheap to clone, shared by all instances of the module.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use wasmtime::InstancePre;
+use weft_protocol::Id;
+
+use super::{config::EngineConfig, host::Host};
+
+/// The calling convention and environment that a module is written for: its `Module-Format` tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ModuleFormat {
+    /// `wasm64-unknown-emscripten-draft_2024_02_15` and its metered sibling: 64-bit memory, what aos is built for.
+    Emscripten64,
+    /// `wasm32-unknown-emscripten`, `…2`, `…3`, `…4` and `…-metering`: 32-bit memory.
+    Emscripten32,
+    /// `wasm32-unknown-unknown`: Weft's plain convention (`memory`, `alloc`, `handle`, no imports).
+    Plain,
+}
+
+/// A `Module-Format` that this node cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown Module-Format {0:?}; this node runs wasm64-unknown-emscripten-draft_2024_02_15, wasm32-unknown-emscripten4 \
+     (also …emscripten, …2, …3 and -metering) and wasm32-unknown-unknown"
+)]
+pub struct UnknownFormat(String);
+
+impl FromStr for ModuleFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "wasm64-unknown-emscripten-draft_2024_02_15"
+            | "wasm64-unknown-emscripten-draft_2024_10_16-metering" => Ok(Self::Emscripten64),
+            "wasm32-unknown-emscripten"
+            | "wasm32-unknown-emscripten2"
+            | "wasm32-unknown-emscripten3"
+            | "wasm32-unknown-emscripten4"
+            | "wasm32-unknown-emscripten-metering" => Ok(Self::Emscripten32),
+            "wasm32-unknown-unknown" => Ok(Self::Plain),
+            other => Err(UnknownFormat(other.chars().take(80).collect())),
+        }
+    }
+}
+
+impl fmt::Display for ModuleFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Emscripten64 => "wasm64-unknown-emscripten-draft_2024_02_15",
+            Self::Emscripten32 => "wasm32-unknown-emscripten4",
+            Self::Plain => "wasm32-unknown-unknown",
+        })
+    }
+}
+
+/// Why bytes are not a module that this node runs. All but [`LoadError::Node`] blame the module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// More bytes than the engine accepts.
+    #[error("the module is {size} bytes; this node accepts at most {limit}")]
+    TooLarge {
+        /// Bytes of the module.
+        size: usize,
+        /// Most bytes accepted.
+        limit: usize,
+    },
+    /// Not a valid WebAssembly binary.
+    #[error("this is not a WebAssembly module: {0}")]
+    NotWasm(String),
+    /// The module imports something that the host environment of its format does not have.
+    #[error("the module imports {0}, which this node does not provide for its Module-Format")]
+    UnknownImport(String),
+    /// The module lacks an export that its format needs, or it has another type.
+    #[error("the module does not export {0}, which its Module-Format needs")]
+    MissingExport(String),
+    /// The module begins with more memory than a process may have.
+    #[error("the module begins with {needs} bytes of memory; this node allows {limit}")]
+    MemoryTooLarge {
+        /// Bytes that the module begins with.
+        needs: u64,
+        /// Most bytes allowed.
+        limit: u64,
+    },
+    /// The module uses something that cannot be evaluated and rolled back deterministically.
+    #[error("the module uses {0}, which this node does not run")]
+    Unsupported(String),
+    /// The module failed while it was initialised.
+    #[error("the module fails when it starts: {0}")]
+    Start(String),
+    /// This node failed; says nothing about the module.
+    #[error("the module could not be loaded here: {0}")]
+    Node(String),
+}
+
+/// A compiled module. Clones share everything.
+#[derive(Clone)]
+pub struct Module {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: Id,
+    format: ModuleFormat,
+    pre: InstancePre<Host>,
+    config: EngineConfig,
+    globals: usize,
+    /// Pages that are not zero in a new instance, ascending: they may hold data although the operating system has
+    /// not mapped them yet (`memory/resident.rs`).
+    image: Vec<u32>,
+}
+
+impl Module {
+    pub(crate) fn new(
+        id: Id,
+        format: ModuleFormat,
+        pre: InstancePre<Host>,
+        config: EngineConfig,
+    ) -> Self {
+        let globals = pre
+            .module()
+            .exports()
+            .filter(|export| export.name().starts_with("weft:global:"))
+            .count();
+        Self {
+            inner: Arc::new(Inner {
+                id,
+                format,
+                pre,
+                config,
+                globals,
+                image: Vec::new(),
+            }),
+        }
+    }
+
+    /// The same module, told which pages its initial memory has.
+    pub(crate) fn with_image(self, image: Vec<u32>) -> Self {
+        let Inner {
+            id,
+            format,
+            ref pre,
+            ref config,
+            globals,
+            ..
+        } = *self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                id,
+                format,
+                pre: pre.clone(),
+                config: config.clone(),
+                globals,
+                image,
+            }),
+        }
+    }
+
+    /// SHA-256 of the binary.
+    pub fn id(&self) -> Id {
+        self.inner.id
+    }
+
+    /// The format that it was loaded as.
+    pub fn format(&self) -> ModuleFormat {
+        self.inner.format
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<Host> {
+        &self.inner.pre
+    }
+
+    pub(crate) fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn globals(&self) -> usize {
+        self.inner.globals
+    }
+
+    pub(crate) fn image(&self) -> &[u32] {
+        &self.inner.image
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("id", &self.inner.id)
+            .field("format", &self.inner.format)
+            .finish()
+    }
+}

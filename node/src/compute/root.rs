@@ -1,0 +1,26 @@
+//! The state root: one hash that two nodes compare to know that a process is in the same state on both.
+//!
+//! Where it sits: over a checkpoint; the compute service attests it at the end of each window.
+//!
+//! `BLAKE3("weft state 1\n" ‖ globals ‖ pages)`: per mutable global its type (1 byte) and bits (16 bytes, little-endian)
+//! after their count (u32); then, per 4 KiB page that is not all zeros, ascending, its number (u32, little-endian) and
+//! the BLAKE3 hash of its content. Zero pages leave no trace, so the size of the memory does not either.
+
+use weft_protocol::Id;
+
+use super::memory::checkpoint::Checkpoint;
+
+pub(crate) fn of(checkpoint: &Checkpoint) -> Id {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"weft state 1\n");
+    hasher.update(&(checkpoint.globals.len() as u32).to_le_bytes());
+    for global in &checkpoint.globals {
+        hasher.update(&[global.tag]);
+        hasher.update(&global.bits.to_le_bytes());
+    }
+    for (index, content) in checkpoint.pages() {
+        hasher.update(&index.to_le_bytes());
+        hasher.update(blake3::hash(content).as_bytes());
+    }
+    Id::from_bytes(*hasher.finalize().as_bytes())
+}

