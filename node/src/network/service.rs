@@ -171,7 +171,7 @@ impl Service {
             None | Some(Command::Shutdown) => return false,
             Some(Command::Request { to, lane, request, place, answer }) => {
                 let pending = Pending { to, answer, _place: place };
-                self.ask(lane, request, pending);
+                self.ask(lane, *request, pending);
             }
             Some(Command::Publish { topic, data, done }) => {
                 // The publisher may have given up waiting.
@@ -224,7 +224,7 @@ impl Service {
             MessageAcceptance::Reject => GossipEvent::Rejected,
             MessageAcceptance::Ignore => GossipEvent::Ignored,
         });
-        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, source, acceptance.clone());
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, source, *acceptance);
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
