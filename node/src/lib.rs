@@ -7,4 +7,5 @@ pub mod cli;
 pub mod compute;
 pub mod config;
 pub mod door;
+pub mod market;
 pub mod network;
