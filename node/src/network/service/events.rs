@@ -59,6 +59,8 @@ impl Service {
                 tracing::info!(%peer, reason = "other network", %theirs, ours = %self.world.version, "peer turned away");
                 self.windows.counters.wrong_network();
             }
+            // Also when the list of those turned away is full. Not connected any more is fine.
+            let _ = self.swarm.disconnect_peer_id(peer);
             return;
         }
         for address in info.listen_addrs.iter().take(16) {
