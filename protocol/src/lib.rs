@@ -2,6 +2,7 @@
 //!
 //! Where it sits: below everything. `storage`, `node` and `testnet` depend on it; it depends on no part of Weft.
 
+pub mod anchor;
 pub mod ans104;
 pub mod arweave;
 pub mod b64;

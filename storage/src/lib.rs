@@ -2,6 +2,7 @@
 //!
 //! Where it sits: above `weft-protocol`, below the node. Only this crate names sled and speaks to a gateway.
 
+pub mod arweave;
 pub mod blobs;
 pub mod store;
 

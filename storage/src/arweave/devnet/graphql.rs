@@ -1,0 +1,310 @@
+//! The GraphQL schema of Arweave gateways over the devnet's state.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Context, EmptyMutation, EmptySubscription, Enum, ID, InputObject, Object, Schema, SimpleObject,
+};
+use weft_protocol::{Id, b64};
+
+use super::{
+    chain::Block as ChainBlock,
+    node::Node,
+    query::{self, Filter, Page, TagMatch},
+    record::Record,
+    state::State,
+};
+
+/// Winston per AR.
+const AR: u128 = 1_000_000_000_000;
+
+pub(super) type Gql = Schema<Query, EmptyMutation, EmptySubscription>;
+
+/// The schema over a devnet; deep or huge questions are refused.
+pub(super) fn schema(node: Arc<Node>) -> Gql {
+    Schema::build(Query, EmptyMutation, EmptySubscription).data(node).limit_depth(24).limit_complexity(2000).finish()
+}
+
+pub(super) struct Query;
+
+/// A filter on one tag name; several are all to hold.
+#[derive(InputObject)]
+pub(super) struct TagFilter {
+    name: String,
+    /// Any of these.
+    values: Vec<String>,
+    #[graphql(default)]
+    op: TagOperator,
+}
+
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum TagOperator {
+    #[default]
+    Eq,
+    Neq,
+}
+
+/// Heights, both included.
+#[derive(InputObject, Default)]
+pub(super) struct BlockFilter {
+    min: Option<u64>,
+    max: Option<u64>,
+}
+
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SortOrder {
+    HeightAsc,
+    HeightDesc,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct PageInfo {
+    has_next_page: bool,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct TransactionConnection {
+    page_info: PageInfo,
+    edges: Vec<TransactionEdge>,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct TransactionEdge {
+    cursor: String,
+    node: Transaction,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct BlockConnection {
+    page_info: PageInfo,
+    edges: Vec<BlockEdge>,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct BlockEdge {
+    cursor: String,
+    node: Block,
+}
+
+#[derive(SimpleObject, Clone)]
+pub(super) struct Block {
+    id: ID,
+    /// Seconds since 1970.
+    timestamp: u64,
+    height: u64,
+    previous: ID,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct Owner {
+    address: String,
+    /// The public key, base64url.
+    key: String,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct Amount {
+    winston: String,
+    ar: String,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct MetaData {
+    size: String,
+    #[graphql(name = "type")]
+    kind: Option<String>,
+}
+
+#[derive(SimpleObject, Clone)]
+pub(super) struct Tag {
+    name: String,
+    value: String,
+}
+
+#[derive(SimpleObject)]
+pub(super) struct Parent {
+    id: ID,
+}
+
+/// A transaction or a data item.
+pub(super) struct Transaction {
+    id: Id,
+    body: Box<Body>,
+}
+
+/// What is copied out of the state, so that no lock is held while the answer is written.
+struct Body {
+    anchor: String,
+    signature: String,
+    recipient: String,
+    owner: (String, String),
+    money: (u128, u128),
+    size: u64,
+    tags: Vec<Tag>,
+    block: Option<Block>,
+    bundle: Option<Id>,
+}
+
+impl From<&ChainBlock> for Block {
+    fn from(block: &ChainBlock) -> Self {
+        Self { id: ID(block.hash.clone()), timestamp: block.timestamp, height: block.height, previous: ID(block.previous.clone()) }
+    }
+}
+
+impl Transaction {
+    fn new(record: &Record, state: &State) -> Self {
+        let tags = record.tags.iter().map(|tag| Tag { name: tag.name.clone(), value: tag.value.clone() });
+        let body = Body {
+            anchor: record.header.anchor.clone(),
+            signature: b64::encode(&record.header.signature),
+            recipient: record.header.target.map(|target| target.to_string()).unwrap_or_default(),
+            owner: (record.header.address.to_string(), b64::encode(&record.header.owner)),
+            money: record.money.unwrap_or_default(),
+            size: record.size,
+            tags: tags.collect(),
+            block: record.height.and_then(|height| state.block_at(height)).map(Block::from),
+            bundle: record.parents.first().map(|(parent, _)| *parent),
+        };
+        Self { id: record.id, body: Box::new(body) }
+    }
+}
+
+fn amount(winston: u128) -> Amount {
+    Amount { winston: winston.to_string(), ar: format!("{}.{:012}", winston / AR, winston % AR) }
+}
+
+#[Object]
+impl Transaction {
+    async fn id(&self) -> ID {
+        ID(self.id.to_string())
+    }
+
+    async fn anchor(&self) -> &str {
+        &self.body.anchor
+    }
+
+    async fn signature(&self) -> &str {
+        &self.body.signature
+    }
+
+    async fn recipient(&self) -> &str {
+        &self.body.recipient
+    }
+
+    async fn owner(&self) -> Owner {
+        Owner { address: self.body.owner.0.clone(), key: self.body.owner.1.clone() }
+    }
+
+    async fn fee(&self) -> Amount {
+        amount(self.body.money.0)
+    }
+
+    async fn quantity(&self) -> Amount {
+        amount(self.body.money.1)
+    }
+
+    async fn data(&self) -> MetaData {
+        let kind = self.body.tags.iter().find(|tag| tag.name.eq_ignore_ascii_case("content-type"));
+        MetaData { size: self.body.size.to_string(), kind: kind.map(|tag| tag.value.clone()) }
+    }
+
+    async fn tags(&self) -> &[Tag] {
+        &self.body.tags
+    }
+
+    /// Null until it is mined.
+    async fn block(&self) -> Option<Block> {
+        self.body.block.clone()
+    }
+
+    /// The old name of `bundledIn`.
+    async fn parent(&self) -> Option<Parent> {
+        self.body.bundle.map(|id| Parent { id: ID(id.to_string()) })
+    }
+
+    /// The bundle that an item is in.
+    async fn bundled_in(&self) -> Option<Parent> {
+        self.body.bundle.map(|id| Parent { id: ID(id.to_string()) })
+    }
+}
+
+fn texts(ids: Option<Vec<ID>>) -> Vec<String> {
+    ids.unwrap_or_default().into_iter().map(|id| id.0).collect()
+}
+
+fn page(first: Option<i32>, after: Option<String>, sort: Option<SortOrder>) -> Page {
+    Page { first, after: after.filter(|after| !after.is_empty()), ascending: sort == Some(SortOrder::HeightAsc) }
+}
+
+fn tag_match(filter: TagFilter) -> TagMatch {
+    TagMatch { name: filter.name, values: filter.values, negated: filter.op == TagOperator::Neq }
+}
+
+#[Object]
+#[allow(clippy::too_many_arguments, reason = "the arguments are the public schema of Arweave gateways")]
+impl Query {
+    /// One transaction or item.
+    async fn transaction(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Transaction>> {
+        let state = ctx.data::<Arc<Node>>()?.read();
+        let record = id.parse::<Id>().ok().and_then(|id| state.records.get(&id));
+        Ok(record.map(|record| Transaction::new(record, &state)))
+    }
+
+    /// Transactions and items, newest first unless told otherwise.
+    async fn transactions(
+        &self,
+        ctx: &Context<'_>,
+        ids: Option<Vec<ID>>,
+        owners: Option<Vec<String>>,
+        recipients: Option<Vec<String>>,
+        tags: Option<Vec<TagFilter>>,
+        bundled_in: Option<Vec<ID>>,
+        block: Option<BlockFilter>,
+        first: Option<i32>,
+        after: Option<String>,
+        sort: Option<SortOrder>,
+    ) -> async_graphql::Result<TransactionConnection> {
+        let bounds = block.unwrap_or_default();
+        let filter = Filter {
+            ids: texts(ids),
+            owners: owners.unwrap_or_default(),
+            recipients: recipients.unwrap_or_default(),
+            bundles: texts(bundled_in),
+            tags: tags.unwrap_or_default().into_iter().map(tag_match).collect(),
+            min: bounds.min,
+            max: bounds.max,
+        };
+        let state = ctx.data::<Arc<Node>>()?.read();
+        let (rows, has_next_page) = filter.find(&state, &page(first, after, sort));
+        let edge = |(cursor, id): (String, Id)| {
+            Some(TransactionEdge { cursor, node: Transaction::new(state.records.get(&id)?, &state) })
+        };
+        let edges = rows.into_iter().filter_map(edge).collect();
+        Ok(TransactionConnection { page_info: PageInfo { has_next_page }, edges })
+    }
+
+    /// One block by its hash.
+    async fn block(&self, ctx: &Context<'_>, id: Option<String>) -> async_graphql::Result<Option<Block>> {
+        let state = ctx.data::<Arc<Node>>()?.read();
+        Ok(state.blocks.iter().find(|block| Some(&block.hash) == id.as_ref()).map(Block::from))
+    }
+
+    /// Blocks, newest first unless told otherwise.
+    async fn blocks(
+        &self,
+        ctx: &Context<'_>,
+        ids: Option<Vec<ID>>,
+        height: Option<BlockFilter>,
+        first: Option<i32>,
+        after: Option<String>,
+        sort: Option<SortOrder>,
+    ) -> async_graphql::Result<BlockConnection> {
+        let bounds = height.unwrap_or_default();
+        let state = ctx.data::<Arc<Node>>()?.read();
+        let page = page(first, after, sort);
+        let (rows, has_next_page) = query::blocks(&state, &texts(ids), (bounds.min, bounds.max), &page);
+        let edge = |(cursor, height)| Some(BlockEdge { cursor, node: Block::from(state.block_at(height)?) });
+        let edges = rows.into_iter().filter_map(edge).collect();
+        Ok(BlockConnection { page_info: PageInfo { has_next_page }, edges })
+    }
+}

@@ -1,0 +1,135 @@
+//! Filters, order and pages over the records, as Arweave's GraphQL has them.
+
+use weft_protocol::{Id, b64};
+
+use super::{
+    record::{Rank, Record},
+    state::State,
+};
+
+/// The most rows of a page, whatever was asked for.
+const PAGE: usize = 100;
+/// Rows of a page when nothing was asked for.
+const DEFAULT_PAGE: usize = 10;
+
+/// What to look for. Empty lists and `None` do not restrict.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub ids: Vec<String>,
+    pub owners: Vec<String>,
+    pub recipients: Vec<String>,
+    pub bundles: Vec<String>,
+    pub tags: Vec<TagMatch>,
+    pub min: Option<u64>,
+    pub max: Option<u64>,
+}
+
+/// Some tag of that name has (or, negated, no tag of that name has) one of the values.
+#[derive(Debug)]
+pub(super) struct TagMatch {
+    pub name: String,
+    pub values: Vec<String>,
+    pub negated: bool,
+}
+
+/// Which page.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub first: Option<i32>,
+    pub after: Option<String>,
+    pub ascending: bool,
+}
+
+/// A page of ids with the cursors after them, and whether there are more.
+pub(super) type Found = (Vec<(String, Id)>, bool);
+
+impl Page {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.first.map_or(DEFAULT_PAGE, |first| usize::try_from(first).unwrap_or(0).min(PAGE))
+    }
+
+    /// The rank after which the page begins; an unreadable cursor begins at the start.
+    fn start(&self) -> Option<Rank> {
+        let bytes = b64::decode(self.after.as_deref()?)?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (height, seq) = text.split_once(':')?;
+        Some((height.parse().ok()?, seq.parse().ok()?))
+    }
+}
+
+fn cursor((height, seq): Rank) -> String {
+    b64::encode(format!("{height}:{seq}"))
+}
+
+impl Filter {
+    fn holds(&self, record: &Record) -> bool {
+        let among = |list: &[String], id: Option<Id>| {
+            list.is_empty() || id.is_some_and(|id| list.contains(&id.to_string()))
+        };
+        let height = record.height.unwrap_or(u64::MAX);
+        among(&self.ids, Some(record.id))
+            && among(&self.owners, Some(record.header.address))
+            && among(&self.recipients, record.header.target)
+            && among(&self.bundles, record.parents.first().map(|(parent, _)| *parent))
+            && self.min.is_none_or(|min| record.height.is_some_and(|height| height >= min))
+            && self.max.is_none_or(|max| height <= max)
+            && self.tags.iter().all(|tag| tag.holds(record))
+    }
+
+    /// The page of records that hold.
+    pub fn find(&self, state: &State, page: &Page) -> Found {
+        if self.ids.is_empty() {
+            return self.collect(state.records.ordered(), page);
+        }
+        let ids = self.ids.iter().filter_map(|id| id.parse::<Id>().ok());
+        let mut named = ids.filter_map(|id| state.records.get(&id)).collect::<Vec<_>>();
+        named.sort_by_key(|record| record.rank());
+        named.dedup_by_key(|record| record.id);
+        self.collect(named.into_iter(), page)
+    }
+
+    fn collect<'a>(&self, records: impl DoubleEndedIterator<Item = &'a Record>, page: &Page) -> Found {
+        let start = page.start();
+        let holds = |record: &&Record| {
+            let after = start.is_none_or(|start| if page.ascending { record.rank() > start } else { record.rank() < start });
+            after && self.holds(record)
+        };
+        let row = |record: &Record| (cursor(record.rank()), record.id);
+        let want = page.len().saturating_add(1);
+        let mut rows: Vec<_> = if page.ascending {
+            records.filter(holds).take(want).map(row).collect()
+        } else {
+            records.rev().filter(holds).take(want).map(row).collect()
+        };
+        let more = rows.len() > page.len();
+        rows.truncate(page.len());
+        (rows, more)
+    }
+}
+
+impl TagMatch {
+    fn holds(&self, record: &Record) -> bool {
+        let mut named = record.tags.iter().filter(|tag| tag.name == self.name);
+        let found = named.any(|tag| self.values.contains(&tag.value));
+        found != self.negated
+    }
+}
+
+/// A page of block heights between bounds (or of the blocks with these hashes).
+pub(super) fn blocks(state: &State, hashes: &[String], bounds: (Option<u64>, Option<u64>), page: &Page) -> (Vec<(String, u64)>, bool) {
+    let start = page.start();
+    let holds = |height: u64, hash: &str| {
+        let rank = (height, 0);
+        (hashes.is_empty() || hashes.iter().any(|known| known == hash))
+            && bounds.0.is_none_or(|min| height >= min)
+            && bounds.1.is_none_or(|max| height <= max)
+            && start.is_none_or(|start| if page.ascending { rank > start } else { rank < start })
+    };
+    let all = state.blocks.iter().filter(|block| holds(block.height, &block.hash)).map(|block| (cursor((block.height, 0)), block.height));
+    let want = page.len().saturating_add(1);
+    let mut rows: Vec<_> = if page.ascending { all.take(want).collect() } else { all.rev().take(want).collect() };
+    let more = rows.len() > page.len();
+    rows.truncate(page.len());
+    (rows, more)
+}
