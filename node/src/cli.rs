@@ -10,6 +10,7 @@ mod connect;
 mod exit;
 mod item;
 mod keys;
+mod market;
 mod message;
 mod module;
 mod process;
@@ -77,6 +78,8 @@ enum Command {
     /// How far a message has come, and what proves it
     #[command(subcommand)]
     Message(message::Message),
+    /// Offers, quotes, awards and refusals of compute
+    Market(market::Market),
     /// Is the node well, and what is it doing?
     Status(status::Status),
     /// Print completions for a shell
@@ -84,12 +87,13 @@ enum Command {
 }
 
 impl Command {
-    async fn run(self) -> CliResult<Done> {
+    async fn run(self, json: bool) -> CliResult<Done> {
         match self {
             Self::Keys(c) => c.run().await,
             Self::Module(c) => c.run().await,
             Self::Process(c) => c.run().await,
             Self::Message(c) => c.run().await,
+            Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,
             Self::Completions(c) => c.run(),
         }
@@ -112,7 +116,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return failed(&CliError::new(Exit::Failed, format!("cannot start: {e}")), json),
     };
-    match runtime.block_on(Box::pin(cli.command.run())) {
+    match runtime.block_on(Box::pin(cli.command.run(json))) {
         Ok(done) => succeeded(&done, json),
         Err(error) => failed(&error, json),
     }
@@ -125,10 +129,13 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn succeeded(done: &Done, json: bool) -> ExitCode {
+    if done.silent {
+        return done.exit.into();
+    }
     let mut text = if json { format!("{:#}", done.json) } else { done.text.clone() };
     if let (false, Some(next)) = (json, &done.next) {
         text.push_str("\n\nNext: ");
-        text.push_str(next);
+        text.push_str(&next_command(next));
     }
     text.push('\n');
     match std::io::stdout().lock().write_all(text.as_bytes()) {
@@ -136,6 +143,15 @@ fn succeeded(done: &Done, json: bool) -> ExitCode {
         // `weft … | head` is not a failure.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => done.exit.into(),
         Err(_) => Exit::Failed.into(),
+    }
+}
+
+/// A command as it has to be typed here: somebody who runs `cargo weft …` has no `weft` on the path.
+fn next_command(command: &str) -> String {
+    let by_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|name| name == "weft");
+    match command.strip_prefix("weft ") {
+        Some(rest) if by_cargo => format!("cargo weft {rest}"),
+        _ => command.to_owned(),
     }
 }
 

@@ -8,4 +8,6 @@ pub mod cli;
 pub mod compute;
 pub mod config;
 pub mod door;
+pub mod http;
+pub mod market;
 pub mod network;

@@ -29,7 +29,7 @@ pub use quote::{Need, Quote, QuoteRequest};
 pub use record::{Answer, Asked, Attempt, AwardRecord, Outcome, ReplayError};
 pub use refusal::{Refusal, RefusalCode};
 pub use sequence::{Observation, Sequences};
-pub use sign::{Body, Claim, Context, Fault, Issuer, Kind, Object, Rejection, SignError};
+pub use sign::{Body, Claim, Context, Fault, Issuer, Kind, Object, Rejection, SignError, SignedText};
 
 /// What prices are in, today the only asset.
 pub const ASSET: &str = "winston";

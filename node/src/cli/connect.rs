@@ -48,38 +48,26 @@ pub struct Wallet {
 impl Connect {
     /// A client of the chosen node.
     pub fn client(&self) -> CliResult<Client> {
-        let (url, source) = match &self.node {
-            Some(url) => (url.clone(), "--node"),
-            None => match self.described()?.as_ref().and_then(first_node) {
-                Some(url) => (url, "testnet.json"),
-                None => (DEFAULT_NODE.to_owned(), "--node"),
-            },
-        };
-        Client::new(&url, source)
+        match &self.node {
+            Some(url) => Client::new(url, "--node"),
+            None => Client::new(&self.running_node()?.unwrap_or_else(|| DEFAULT_NODE.to_owned()), "--testnet"),
+        }
     }
 
-    /// What the running testnet wrote about itself, if there is one.
-    fn described(&self) -> CliResult<Option<Value>> {
+    /// The first node that runs, as the testnet's supervisor wrote it down.
+    fn running_node(&self) -> CliResult<Option<String>> {
         let path = self.testnet.join("testnet.json");
+        let wrong = |reason: String| {
+            CliError::usage("--testnet", self.testnet.display(), format!("{}: {reason}", path.display()))
+                .fix("name the testnet's folder with --testnet, or start over with `weft testnet up --reset`")
+        };
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => {
-                return Err(CliError::usage(
-                    "--testnet",
-                    self.testnet.display(),
-                    format!("cannot read {}: {e}", path.display()),
-                ));
-            }
+            Err(e) => return Err(wrong(format!("cannot read: {e}"))),
         };
-        serde_json::from_str(&text).map(Some).map_err(|e| {
-            CliError::usage(
-                "--testnet",
-                self.testnet.display(),
-                format!("{} is not what `weft testnet up` writes: {e}", path.display()),
-            )
-            .fix("name the testnet's folder with --testnet, or start over with `weft testnet up --reset`")
-        })
+        let state: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not what a testnet writes: {e}")))?;
+        Ok(running_node(&state))
     }
 }
 
@@ -88,7 +76,7 @@ impl Wallet {
     pub fn signer(&self, connect: &Connect) -> CliResult<Box<dyn Signer>> {
         let path = match &self.wallet {
             Some(path) => path.clone(),
-            None => connect.described()?.as_ref().and_then(alice).ok_or_else(|| {
+            None => Some(connect.testnet.join("wallets/alice.json")).filter(|p| p.exists()).ok_or_else(|| {
                 CliError::new(Exit::Usage, "no wallet to sign with: no --wallet, no WEFT_WALLET, and no testnet in ".to_owned()
                     + &connect.testnet.display().to_string())
                     .fix("make one with `weft keys new --out wallet.json` and pass --wallet wallet.json, or start `weft testnet up`")
@@ -112,14 +100,30 @@ pub fn read_jwk(path: &Path, field: &str) -> CliResult<Jwk> {
     serde_json::from_str(&text).map_err(|e| wrong(format!("not a key file: {e}")))
 }
 
-/// The HTTP address of the first node in `testnet.json`.
-fn first_node(testnet: &Value) -> Option<String> {
-    testnet.get("nodes")?.as_array()?.first()?.get("http")?.as_str().map(str::to_owned)
+/// The HTTP address of the first node of `testnet.json` that has a process id.
+fn running_node(state: &Value) -> Option<String> {
+    let processes = state.get("processes")?.as_array()?;
+    let runs = |p: &&Value| {
+        p.get("name").and_then(Value::as_str).is_some_and(|n| n.starts_with("node-"))
+            && p.get("pid").is_some_and(Value::is_u64)
+    };
+    let port = processes.iter().find(runs)?.get("port")?.as_u64()?;
+    Some(format!("http://127.0.0.1:{port}"))
 }
 
-/// The path of the wallet "alice" in `testnet.json`.
-fn alice(testnet: &Value) -> Option<PathBuf> {
-    let wallets = testnet.get("wallets")?.as_array()?;
-    let alice = wallets.iter().find(|w| w.get("name").and_then(Value::as_str) == Some("alice"))?;
-    alice.get("path")?.as_str().map(PathBuf::from)
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_node_that_runs_is_the_default() {
+        let process = |name: &str, pid: Value, port: u16| json!({ "name": name, "pid": pid, "port": port });
+        let state = json!({ "processes": [process("arweave", json!(1), 4000), process("node-1", Value::Null, 4002), process("node-2", json!(3), 4010)] });
+        assert_eq!(running_node(&state).as_deref(), Some("http://127.0.0.1:4010"));
+        assert_eq!(running_node(&json!({ "processes": [] })), None);
+        assert_eq!(running_node(&json!({})), None);
+    }
 }

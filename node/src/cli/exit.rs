@@ -144,12 +144,14 @@ pub struct Done {
     pub json: Value,
     /// [`Exit::Ok`], or [`Exit::Evaluation`] when the command worked and the process did not.
     pub exit: Exit,
+    /// Everything was printed already.
+    pub silent: bool,
 }
 
 impl Done {
     /// Text for people beside the document for programs.
     pub fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), next: None, json, exit: Exit::Ok }
+        Self { text: text.into(), next: None, json, exit: Exit::Ok, silent: false }
     }
 
     /// Adds the next thing to type.
@@ -161,6 +163,12 @@ impl Done {
     /// Ends with another exit code than 0.
     pub fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self
+    }
+
+    /// Has nothing (more) to print.
+    pub fn silent(mut self) -> Self {
+        self.silent = true;
         self
     }
 }

@@ -62,6 +62,6 @@ impl Process {
 }
 
 /// A duration as people write it.
-fn parse_wait(text: &str) -> Result<Duration, String> {
+pub fn parse_wait(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e}; write it as 30s, 2m or 500ms"))
 }

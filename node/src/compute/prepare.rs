@@ -25,14 +25,10 @@ pub(crate) fn global_name(index: usize) -> String {
 /// Checks `wasm` and exports its mutable globals.
 pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
     if wasm.get(..4) != Some(b"\0asm") {
-        return Err(LoadError::NotWasm(
-            "it does not begin with the four bytes of a wasm binary".to_owned(),
-        ));
+        return Err(LoadError::NotWasm("it does not begin with the four bytes of a wasm binary".to_owned()));
     }
     if wasm.get(4..8) != Some(&[1, 0, 0, 0]) {
-        return Err(LoadError::NotWasm(
-            "it is not a core module of version 1".to_owned(),
-        ));
+        return Err(LoadError::NotWasm("it is not a core module of version 1".to_owned()));
     }
     let globals = inspect(wasm)?;
     export_globals(wasm, &globals)
@@ -58,16 +54,12 @@ fn inspect(wasm: &[u8]) -> Result<Vec<u32>, LoadError> {
                         continue;
                     }
                     if matches!(global.ty.content_type, ValType::Ref(_)) {
-                        return Err(LoadError::Unsupported(
-                            "a mutable global that holds a reference".to_owned(),
-                        ));
+                        return Err(LoadError::Unsupported("a mutable global that holds a reference".to_owned()));
                     }
                     mutable.push(index);
                 }
                 if mutable.len() > MAX_GLOBALS {
-                    return Err(LoadError::Unsupported(format!(
-                        "more than {MAX_GLOBALS} mutable globals"
-                    )));
+                    return Err(LoadError::Unsupported(format!("more than {MAX_GLOBALS} mutable globals")));
                 }
             }
             Payload::CodeSectionEntry(body) => inspect_function(&body)?,
@@ -79,9 +71,7 @@ fn inspect(wasm: &[u8]) -> Result<Vec<u32>, LoadError> {
 
 fn inspect_function(body: &wasmparser::FunctionBody<'_>) -> Result<(), LoadError> {
     if body.range().len() > MAX_FUNCTION_BYTES {
-        return Err(LoadError::Unsupported(format!(
-            "a function of more than {MAX_FUNCTION_BYTES} bytes"
-        )));
+        return Err(LoadError::Unsupported(format!("a function of more than {MAX_FUNCTION_BYTES} bytes")));
     }
     for operator in body.get_operators_reader().map_err(not_wasm)? {
         let name = match operator.map_err(not_wasm)? {

@@ -54,9 +54,7 @@ impl NetworkConfig {
     pub(super) fn boot_peers(&self) -> Result<Vec<(PeerId, Multiaddr)>, NetworkError> {
         self.boot
             .iter()
-            .map(|address| {
-                split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone()))
-            })
+            .map(|address| split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone())))
             .collect()
     }
 }
@@ -104,12 +102,7 @@ pub(super) struct Names(String);
 
 impl Names {
     pub fn new(network: &Id) -> Self {
-        let digits = network
-            .as_bytes()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digits = network.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self(digits)
     }
 

@@ -32,12 +32,7 @@ pub struct Discovery {
 impl Discovery {
     /// A first walk is due at once.
     pub fn new(now: Instant) -> Self {
-        Self {
-            next: now,
-            pause: WALK.0,
-            turn: 0,
-            shunned: HashMap::new(),
-        }
+        Self { next: now, pause: WALK.0, turn: 0, shunned: HashMap::new() }
     }
 
     /// A peer has appeared: it may know others, and those it knows may not know us.
@@ -57,12 +52,7 @@ impl Discovery {
         let missing = peers.missing();
         self.turn = self.turn.wrapping_add(LOOKUPS);
         let offset = self.turn.checked_rem(missing.len()).unwrap_or_default();
-        let members = missing
-            .iter()
-            .cycle()
-            .skip(offset)
-            .take(missing.len().min(LOOKUPS))
-            .copied();
+        let members = missing.iter().cycle().skip(offset).take(missing.len().min(LOOKUPS)).copied();
         for target in std::iter::once(PeerId::random()).chain(members) {
             if room == 0 {
                 return;
@@ -73,13 +63,7 @@ impl Discovery {
     }
 
     /// Turn `peer` away for a while. False when it is shunned already.
-    pub fn shun(
-        &mut self,
-        behaviour: &mut Behaviour,
-        peers: &mut Peers,
-        peer: PeerId,
-        now: Instant,
-    ) -> bool {
+    pub fn shun(&mut self, behaviour: &mut Behaviour, peers: &mut Peers, peer: PeerId, now: Instant) -> bool {
         if self.shunned.len() >= MAX_SHUNNED || self.shunned.contains_key(&peer) {
             return !self.shunned.contains_key(&peer);
         }
@@ -107,10 +91,7 @@ impl Discovery {
 pub fn found(result: kad::QueryResult) -> Vec<kad::PeerInfo> {
     match result {
         kad::QueryResult::GetClosestPeers(Ok(found)) => found.peers,
-        kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout {
-            peers,
-            ..
-        })) => peers,
+        kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout { peers, .. })) => peers,
         _ => Vec::new(),
     }
 }

@@ -77,8 +77,7 @@ impl Network {
         registry: Option<&mut Registry>,
     ) -> Result<(NetworkHandle, mpsc::Receiver<Inbound>), NetworkError> {
         let mut unseen = Registry::default();
-        let (handle, inbound, service) =
-            service::Service::new(&config, registry.unwrap_or(&mut unseen))?;
+        let (handle, inbound, service) = service::Service::new(&config, registry.unwrap_or(&mut unseen))?;
         tokio::spawn(service.run());
         Ok((handle, inbound))
     }

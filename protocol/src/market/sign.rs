@@ -81,6 +81,28 @@ pub struct Object<T> {
     pub signed: wire::Signed,
 }
 
+/// A signed object as text, to be shown and kept as evidence: whoever has it can check it offline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedText {
+    /// The canonical JSON that was signed.
+    pub body: String,
+    /// Who signed.
+    pub signer: NodeKey,
+    /// The 64 bytes of the signature, in hex.
+    pub signature: String,
+}
+
+impl<T> Object<T> {
+    /// The object as text.
+    pub fn to_text(&self) -> SignedText {
+        SignedText {
+            body: String::from_utf8_lossy(&self.signed.body).into_owned(),
+            signer: self.claim.issuer,
+            signature: hex::encode(&self.signed.signature),
+        }
+    }
+}
+
 /// A body that cannot be signed: it breaks its own bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this {kind:?} cannot be signed: {reason}")]

@@ -13,9 +13,8 @@ pub(super) fn fd_write(call: &mut Call<'_, '_>) -> Outcome {
     let stride = call.word().saturating_mul(2);
     let mut total = 0_u64;
     for index in 0..count {
-        let length_at = vectors
-            .checked_add(index.saturating_mul(stride))
-            .and_then(|address| address.checked_add(call.word()));
+        let length_at =
+            vectors.checked_add(index.saturating_mul(stride)).and_then(|address| address.checked_add(call.word()));
         let Some(length_at) = length_at else {
             return Ok(Answer::Int(EINVAL));
         };

@@ -15,9 +15,7 @@ mod process;
 mod strftime;
 mod time;
 
-use wasmtime::{
-    Caller, Extern, ExternType, Func, FuncType, Linker, Memory, ResourceLimiter, Trap, Val, ValType,
-};
+use wasmtime::{Caller, Extern, ExternType, Func, FuncType, Linker, Memory, ResourceLimiter, Trap, Val, ValType};
 
 use super::{
     config::MAX_TABLE_ELEMENTS,
@@ -33,19 +31,12 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(max_memory_bytes: u64) -> Self {
-        Self {
-            max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX),
-        }
+        Self { max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX) }
     }
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= self.max_memory_bytes && maximum.is_none_or(|maximum| desired <= maximum))
     }
 
@@ -59,12 +50,7 @@ impl ResourceLimiter for Host {
         Err(HostError::Node(format!("memory could not be grown: {error:#}")).into())
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE_ELEMENTS)
     }
 }
@@ -146,12 +132,9 @@ impl Call<'_, '_> {
 
     pub(crate) fn write(&mut self, address: u64, bytes: &[u8]) -> wasmtime::Result<()> {
         let memory = self.memory()?;
-        let place = usize::try_from(address).ok().and_then(|start| {
-            memory
-                .data_mut(&mut *self.caller)
-                .get_mut(start..)?
-                .get_mut(..bytes.len())
-        });
+        let place = usize::try_from(address)
+            .ok()
+            .and_then(|start| memory.data_mut(&mut *self.caller).get_mut(start..)?.get_mut(..bytes.len()));
         match place {
             Some(place) => {
                 place.copy_from_slice(bytes);
@@ -175,8 +158,7 @@ impl Call<'_, '_> {
         if self.wide {
             self.read(address).map(u64::from_le_bytes)
         } else {
-            self.read(address)
-                .map(|bytes| u64::from(u32::from_le_bytes(bytes)))
+            self.read(address).map(|bytes| u64::from(u32::from_le_bytes(bytes)))
         }
     }
 
@@ -296,12 +278,7 @@ pub(crate) fn linker(
 }
 
 fn numeric(ty: &FuncType) -> bool {
-    let number = |ty: ValType| {
-        matches!(
-            ty,
-            ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64
-        )
-    };
+    let number = |ty: ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
     ty.params().all(number) && ty.results().all(number) && ty.results().len() <= 1
 }
 
@@ -313,21 +290,13 @@ fn define(
     wide: bool,
 ) -> Option<wasmtime::Result<()>> {
     let arity = ty.params().len();
-    let &Binding(module, name, _, function) =
-        BINDINGS
-            .iter()
-            .find(|Binding(in_module, called, arities, _)| {
-                *in_module == module && *called == name && arities.contains(&arity)
-            })?;
+    let &Binding(module, name, _, function) = BINDINGS.iter().find(|Binding(in_module, called, arities, _)| {
+        *in_module == module && *called == name && arities.contains(&arity)
+    })?;
     let result = ty.results().next();
     linker.allow_shadowing(true);
     let defined = linker.func_new(module, name, ty, move |mut caller, args, results| {
-        let answer = function(&mut Call {
-            caller: &mut caller,
-            args,
-            name,
-            wide,
-        })?;
+        let answer = function(&mut Call { caller: &mut caller, args, name, wide })?;
         if let (Some(slot), Some(ty)) = (results.first_mut(), &result) {
             *slot = answer.into_val(ty);
         }

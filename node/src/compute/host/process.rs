@@ -28,22 +28,14 @@ pub(super) fn resize_heap(call: &mut Call<'_, '_>) -> Outcome {
     let requested = call.arg(0);
     let memory = call.memory()?;
     let old = memory.data_size(&*call.caller) as u64;
-    let ceiling = if call.wide {
-        16 << 30
-    } else {
-        (4 << 30) - PAGE
-    };
+    let ceiling = if call.wide { 16 << 30 } else { (4 << 30) - PAGE };
     if requested > ceiling {
         return Ok(Answer::Int(0));
     }
     for cut_down in [1.0, 2.0, 4.0] {
         let ahead = old as f64 * (1.0 + 0.2 / cut_down);
-        let target = ahead
-            .min(requested as f64 + OVERGROWTH)
-            .max(requested as f64);
-        let size = ((target / PAGE as f64).ceil() as u64)
-            .saturating_mul(PAGE)
-            .min(ceiling);
+        let target = ahead.min(requested as f64 + OVERGROWTH).max(requested as f64);
+        let size = ((target / PAGE as f64).ceil() as u64).saturating_mul(PAGE).min(ceiling);
         let pages = size.saturating_sub(old).div_ceil(PAGE);
         match memory.grow(&mut *call.caller, pages) {
             Ok(_) => return Ok(Answer::Int(1)),
@@ -88,10 +80,6 @@ fn position(call: &Call<'_, '_>, index: usize) -> i64 {
 /// An index as JavaScript's array functions read it: negative ones count from the end.
 fn relative(index: i64, size: usize) -> usize {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    let position = if index < 0 {
-        size.saturating_add(index).max(0)
-    } else {
-        index.min(size)
-    };
+    let position = if index < 0 { size.saturating_add(index).max(0) } else { index.min(size) };
     usize::try_from(position).unwrap_or(0)
 }
