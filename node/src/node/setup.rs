@@ -195,7 +195,8 @@ fn join_mesh(
     config.members = network.all_members().iter().map(|m| m.key).collect();
     config.shards = network.parameters().shards;
     config.dev = checked.config.listen.iter().all(|l| l.starts_with("/ip4/127.") || l.starts_with("/ip6/::1/"));
-    config.inbound_queue = 4_096;
+    config.bounds.inbound_queue = 4_096;
+    config.peers_file = Some(checked.config.data.join("peers"));
     mesh::Network::spawn(config, Some(registry)).map_err(start_error("mesh"))
 }
 
