@@ -31,6 +31,9 @@ pub struct NodeConfig {
     /// The RSA wallet (JWK) that pays for anchoring; without it this node anchors nothing.
     #[serde(default)]
     pub wallet: Option<PathBuf>,
+    /// Seconds between two bundles at least, while few items wait. Fewer cost more: a bundle is paid by 256 KiB.
+    #[serde(default = "anchor_every_seconds")]
+    pub anchor_every_seconds: u64,
     /// What this node asks for compute.
     #[serde(default)]
     pub offer: OfferConfig,
@@ -50,6 +53,10 @@ pub struct OfferConfig {
     pub modules: Vec<String>,
     /// The highest price this node pays as a messenger, winston per 1,000,000,000 units of fuel.
     pub max_price_per_gfuel: u64,
+}
+
+fn anchor_every_seconds() -> u64 {
+    60
 }
 
 impl Default for OfferConfig {

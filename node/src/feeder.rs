@@ -14,7 +14,7 @@ use bytes::Bytes;
 use weft_protocol::ans104::{DataItem, Profile};
 use weft_storage::store::{Direction, Position, Store, StoreError};
 
-use crate::{anchor::AnchorHandle, compute::service::ResultStore, scheduler::LogStore};
+use crate::{anchor::{AnchorError, AnchorHandle}, compute::service::ResultStore, scheduler::LogStore};
 
 /// Records handed over at once.
 const AT_ONCE: usize = 500;
@@ -31,6 +31,17 @@ pub(crate) fn records_after(store: &Store, cursor: u64, limit: usize) -> Result<
         }
     }
     Ok(out)
+}
+
+/// Why nothing can be fed any more.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// What was sealed or attested cannot be read.
+    #[error("the stores to be anchored cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// The anchor cannot keep items.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
 }
 
 /// A cursor in a file.
@@ -54,14 +65,14 @@ impl Cursor {
 /// Runs for ever.
 ///
 /// # Errors
-/// When a store can no longer be read.
-pub async fn run(folder: PathBuf, log: LogStore, results: ResultStore, anchor: AnchorHandle) -> Result<(), StoreError> {
+/// When a store can no longer be read, or the anchor's no longer written.
+pub async fn run(folder: PathBuf, log: LogStore, results: ResultStore, anchor: AnchorHandle) -> Result<(), FeedError> {
     let (sealed, attested) = (cursor(&folder, "sealed"), cursor(&folder, "attested"));
     loop {
         let entries = log.after(sealed.get(), AT_ONCE)?;
-        let moved = feed(&anchor, &sealed, entries.into_iter().map(|(at, entry)| (at, vec![entry.item, entry.assignment]))).await;
+        let moved = feed(&anchor, &sealed, entries.into_iter().map(|(at, entry)| (at, vec![entry.item, entry.assignment]))).await?;
         let signed = results.after(attested.get(), AT_ONCE)?;
-        let more = feed(&anchor, &attested, signed.into_iter().map(|(at, raw)| (at, vec![raw]))).await;
+        let more = feed(&anchor, &attested, signed.into_iter().map(|(at, raw)| (at, vec![raw]))).await?;
         if !moved && !more {
             tokio::time::sleep(PAUSE).await;
         }
@@ -73,7 +84,7 @@ fn cursor(folder: &Path, name: &str) -> Cursor {
 }
 
 /// Hands records over; whether the cursor moved.
-async fn feed(anchor: &AnchorHandle, cursor: &Cursor, records: impl Iterator<Item = (u64, Vec<Bytes>)>) -> bool {
+async fn feed(anchor: &AnchorHandle, cursor: &Cursor, records: impl Iterator<Item = (u64, Vec<Bytes>)>) -> Result<bool, FeedError> {
     let mut items = Vec::new();
     let mut last = None;
     for (at, raws) in records {
@@ -81,15 +92,8 @@ async fn feed(anchor: &AnchorHandle, cursor: &Cursor, records: impl Iterator<Ite
         items.extend(raws.into_iter().filter_map(|raw| DataItem::parse(raw, Profile::History).ok()));
         last = Some(at);
     }
-    let Some(last) = last else { return false };
-    match anchor.enqueue(items).await {
-        Ok(()) => {
-            cursor.set(last);
-            true
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the anchor does not take items now");
-            false
-        }
-    }
+    let Some(last) = last else { return Ok(false) };
+    anchor.enqueue(items).await?;
+    cursor.set(last);
+    Ok(true)
 }

@@ -172,6 +172,7 @@ fn config(folder: &Path, i: usize, seed: &[u8; 32], p2p: u16, http: u16, gateway
         http: vec![format!("127.0.0.1:{http}").parse().unwrap()],
         gateways: vec![gateway.to_owned()],
         wallet: None,
+        anchor_every_seconds: 1,
         offer: weft_node::config::OfferConfig::default(),
     }
 }
@@ -236,7 +237,7 @@ async fn processes_live_on_five_nodes() {
 
     let url = format!("{}/v1/processes/{}", net.doors[4], a.id());
     let shown: Value = net.client.get(url).send().await.unwrap().json().await.unwrap();
-    assert_eq!(shown["next_slot"], json!(3));
+    assert!(shown["next_slot"].as_u64() >= Some(3), "spawn, Increment, Forward at least: {shown}");
     assert_ne!(shown["scheduler"], shown["messengers"][0], "{shown}");
     net.stop().await;
 }

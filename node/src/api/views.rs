@@ -69,7 +69,7 @@ impl Api {
     pub(super) async fn status_view(&self) -> StatusView {
         let identity = &self.0.identity;
         let anchor = match &self.behind().anchor {
-            Some(anchor) => serde_json::to_value(anchor.summary().await).unwrap_or_default(),
+            Some(anchor) => serde_json::to_value(anchor.summary()).unwrap_or_default(),
             None => json!({ "off": "no wallet is configured" }),
         };
         StatusView {

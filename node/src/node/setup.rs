@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use weft_protocol::{
     Jwk,
-    ans104::Ed25519Signer,
+    ans104::{Ed25519Signer, RsaSigner},
     keys::NodeKey,
     network::{Network, Role},
     wire,
@@ -24,7 +24,7 @@ use weft_storage::{
 use super::{Folders, Running, Teller, follow_height};
 use crate::{
     activity::ActivityLog,
-    anchor::{self, AnchorHandle},
+    anchor::{self, AnchorConfig, AnchorHandle},
     api::{Api, Behind, Identity},
     assigned::Finder,
     compute::{
@@ -288,7 +288,7 @@ async fn build(
     tasks.spawn(async move { ("scheduler", ended(scheduler.run().await)) });
     let engine = engine(checked, folders)?;
     let market = start_market(checked, folders, &engine, &peers, tasks)?;
-    let anchor = start_anchor(checked, folders, &gateway, tasks).await?;
+    let anchor = start_anchor(checked, folders, &gateway)?;
     let messenger = start_messenger(
         Tools {
             me,
@@ -402,16 +402,15 @@ fn start_market(
     Ok(handle)
 }
 
-async fn start_anchor(
-    checked: &Checked,
-    folders: &Folders,
-    gateway: &Gateway,
-    tasks: &mut Tasks,
-) -> Result<Option<AnchorHandle>, NodeError> {
+fn start_anchor(checked: &Checked, folders: &Folders, gateway: &Gateway) -> Result<Option<AnchorHandle>, NodeError> {
     let Some(wallet) = &checked.wallet else {
         tracing::warn!("no wallet is configured: this node anchors nothing (set `wallet` in node.toml)");
         return Ok(None);
     };
-    let _ = (wallet, folders, gateway, tasks, anchor::AnchorHandle::default);
-    Ok(None)
+    let path = checked.config.wallet.clone().unwrap_or_default();
+    let wallet = RsaSigner::from_jwk(wallet).map_err(|e| NodeError::File { field: "wallet", path, reason: e.to_string() })?;
+    let mut config = AnchorConfig::new(folders.of("anchor"), gateway.clone(), Arc::new(wallet));
+    config.rules.confirmations = checked.network.parameters().anchor.confirmations.into();
+    config.every = Duration::from_secs(checked.config.anchor_every_seconds.max(1));
+    anchor::start(config).map(Some).map_err(start_error("anchor"))
 }
