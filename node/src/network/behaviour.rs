@@ -74,6 +74,10 @@ pub fn swarm(
         .map_err(|error| setup(&error))?
         .with_quic_config(|mut quic| {
             quic.max_concurrent_stream_limit = STREAMS.into();
+            // A peer that is gone is noticed within five seconds, one that is not there within three.
+            quic.keep_alive_interval = Duration::from_millis(1_500);
+            quic.max_idle_timeout = 5_000;
+            quic.handshake_timeout = Duration::from_secs(3);
             quic
         })
         .with_bandwidth_metrics(registry)
@@ -112,7 +116,7 @@ fn behaviour(
         .with_push_listen_addr_updates(true);
     Ok(Behaviour {
         connections: connection_limits::Behaviour::new(limits::connections()),
-        memory: memory_connection_limits::Behaviour::with_max_bytes(config.memory_limit),
+        memory: memory_connection_limits::Behaviour::with_max_bytes(config.bounds.memory),
         blocked: allow_block_list::Behaviour::default(),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING.0).with_timeout(PING.1)),

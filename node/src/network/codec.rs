@@ -146,3 +146,6 @@ async fn write_frame<T: AsyncWrite + Unpin + Send>(io: &mut T, message: &impl Me
     io.write_all(&frame).await?;
     io.flush().await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What the network service needs to know before it starts, and how starting can fail.
 
+use std::path::PathBuf;
+
 use libp2p::{Multiaddr, PeerId, StreamProtocol, multiaddr::Protocol};
 use weft_protocol::Id;
 
@@ -27,10 +29,19 @@ pub struct NetworkConfig {
     pub shards: u16,
     /// Development network: loopback and private addresses are used, many nodes may share one address.
     pub dev: bool,
+    /// Where to remember peers across restarts; `None`: nowhere.
+    pub peers_file: Option<PathBuf>,
+    /// What the node holds at most.
+    pub bounds: Bounds,
+}
+
+/// Bounds that depend on the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
     /// Capacity of the inbound queue. Full: gossip is ignored, requests are refused.
     pub inbound_queue: usize,
     /// No new connections while the process uses more physical memory than this many bytes.
-    pub memory_limit: usize,
+    pub memory: usize,
 }
 
 impl NetworkConfig {
@@ -45,8 +56,8 @@ impl NetworkConfig {
             members: Vec::new(),
             shards: 8,
             dev: false,
-            inbound_queue: 1024,
-            memory_limit: 4 << 30,
+            peers_file: None,
+            bounds: Bounds { inbound_queue: 1024, memory: 4 << 30 },
         }
     }
 

@@ -62,10 +62,13 @@ impl Discovery {
         }
     }
 
-    /// Turn `peer` away for a while. False when it is shunned already.
+    /// Turn `peer` away for a while, as long as there is room to remember it. False when it is shunned already.
     pub fn shun(&mut self, behaviour: &mut Behaviour, peers: &mut Peers, peer: PeerId, now: Instant) -> bool {
-        if self.shunned.len() >= MAX_SHUNNED || self.shunned.contains_key(&peer) {
-            return !self.shunned.contains_key(&peer);
+        if self.shunned.contains_key(&peer) {
+            return false;
+        }
+        if self.shunned.len() >= MAX_SHUNNED {
+            return true;
         }
         let until = now + SHUN;
         self.shunned.insert(peer, until);

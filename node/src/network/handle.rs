@@ -159,7 +159,7 @@ pub enum PublishError {
 
 /// What handles ask of the loop.
 pub(super) enum Command {
-    Request { to: PeerId, lane: Lane, request: wire::Request, place: OwnedSemaphorePermit, answer: Answer },
+    Request { to: PeerId, lane: Lane, request: Box<wire::Request>, place: OwnedSemaphorePermit, answer: Answer },
     Publish { topic: Topic, data: Bytes, done: oneshot::Sender<Result<(), PublishError>> },
     Shutdown,
 }
@@ -203,7 +203,7 @@ impl NetworkHandle {
         let place = timeout(lane.limits().timeout, Arc::clone(&self.0.places).acquire_owned()).await;
         let place = place.map_err(|_| RequestError::Busy)?.map_err(|_| RequestError::Stopped)?;
         let (answer, answered) = oneshot::channel();
-        let command = Command::Request { to: peer, lane, request, place, answer };
+        let command = Command::Request { to: peer, lane, request: Box::new(request), place, answer };
         self.0.commands.send(command).await.map_err(|_| RequestError::Stopped)?;
         // The stack times the exchange; this outer limit covers dialling and a stack that forgets.
         match timeout(lane.limits().timeout + DIAL_TIME, answered).await {

@@ -140,3 +140,6 @@ impl Budget {
         Arc::clone(&self.0).try_acquire_many_owned(kib).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! The task does bookkeeping only. Frames are encoded and decoded in the connections' own tasks, and signatures are
 //! checked by the consumer of the queue, which reports a [`Verdict`] for each gossip item.
 
+mod anchors;
 mod behaviour;
 mod codec;
 mod config;
@@ -30,7 +31,7 @@ pub use prometheus_client::registry::Registry;
 pub use weft_protocol::keys::NodeKey;
 
 pub use self::{
-    config::{MAX_SHARDS, NetworkConfig, NetworkError},
+    config::{Bounds, MAX_SHARDS, NetworkConfig, NetworkError},
     gossip::{Topic, Verdict},
     handle::{NetworkHandle, PeerView, PublishError, RequestError, View},
     lanes::{Lane, LaneLimits, Reply, refusal},
@@ -82,3 +83,6 @@ impl Network {
         Ok((handle, inbound))
     }
 }
+
+#[cfg(test)]
+mod hostile_tests;

@@ -235,6 +235,15 @@ impl Peers {
         link.lost_pings >= 2
     }
 
+    /// Where the connected peers can be dialled again, at most four addresses each, with `/p2p`.
+    pub fn anchors(&self) -> Vec<Multiaddr> {
+        let ours = self.live.iter().filter(|(_, live)| live.agent.is_some());
+        ours.flat_map(|(peer, _)| {
+            self.addresses(peer).into_iter().take(4).filter_map(|address| address.with_p2p(*peer).ok())
+        })
+        .collect()
+    }
+
     /// The connected peers.
     pub fn live(&self) -> impl Iterator<Item = (&PeerId, &Live)> {
         self.live.iter()
@@ -301,3 +310,6 @@ fn usable(address: &Multiaddr, peer: &PeerId, dev: bool) -> Option<Multiaddr> {
     };
     (plain && (public || dev)).then_some(bare)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The network loop: one task that owns the swarm. Each arm hands its event to one function and returns quickly.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -20,7 +20,7 @@ use tokio::{
 use weft_protocol::wire;
 
 use super::{
-    Inbound, NodeKey,
+    Inbound, NodeKey, anchors,
     behaviour::{self, Behaviour, BehaviourEvent},
     codec::{Fault, RequestFrame},
     config::{MAX_SHARDS, Names, NetworkConfig, NetworkError},
@@ -39,6 +39,9 @@ mod events;
 /// How often dialling, walking and pardoning are looked at.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Remembered peers are written at most this often.
+const SAVE: Duration = Duration::from_secs(1);
+
 /// What the loop shows to the outside.
 struct Windows {
     inbound: mpsc::Sender<Inbound>,
@@ -55,6 +58,14 @@ struct World {
     peers: Peers,
     discovery: Discovery,
     rates: Rates,
+    anchors: Anchors,
+}
+
+/// The file of remembered peers, and whether it is out of date.
+struct Anchors {
+    file: Option<PathBuf>,
+    stale: bool,
+    saved: Instant,
 }
 
 /// The owner of the swarm.
@@ -77,8 +88,8 @@ impl Service {
         if config.shards == 0 || config.shards > MAX_SHARDS {
             return Err(NetworkError::Shards(config.shards));
         }
-        if config.inbound_queue < 4 {
-            return Err(NetworkError::Queue(config.inbound_queue));
+        if config.bounds.inbound_queue < 4 {
+            return Err(NetworkError::Queue(config.bounds.inbound_queue));
         }
         let names = Names::new(&config.network_id);
         let topics = Topics::new(&names, config.shards);
@@ -90,7 +101,7 @@ impl Service {
         let key =
             keys::node_key(&me).ok_or_else(|| NetworkError::Setup("the node has no ed25519 identity".to_owned()))?;
         let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
-        let (inbound, inbound_out) = mpsc::channel(config.inbound_queue);
+        let (inbound, inbound_out) = mpsc::channel(config.bounds.inbound_queue);
         let (view, view_out) = watch::channel(Arc::default());
         let (connected, connected_out) = watch::channel(Arc::default());
         let handle = NetworkHandle(Arc::new(Shared {
@@ -110,6 +121,7 @@ impl Service {
             peers: address_book(me, config)?,
             discovery: Discovery::new(Instant::now()),
             rates: Rates::new(),
+            anchors: Anchors { file: config.peers_file.clone(), stale: false, saved: Instant::now() },
         };
         let windows = Windows { inbound, view, connected, counters, metrics };
         let service =
@@ -134,11 +146,22 @@ impl Service {
 
     fn on_tick(&mut self) {
         let now = Instant::now();
+        self.remember(now);
         self.world.discovery.pardon(self.swarm.behaviour_mut(), now);
         self.world.discovery.walk(self.swarm.behaviour_mut(), &self.world.peers, now);
         for (peer, addresses) in self.world.peers.due(now) {
             // Already dialling is fine; every other failure comes back as an event.
             let _ = self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build());
+        }
+    }
+
+    fn remember(&mut self, now: Instant) {
+        let anchors = &mut self.world.anchors;
+        if anchors.stale && now.saturating_duration_since(anchors.saved) > SAVE {
+            (anchors.stale, anchors.saved) = (false, now);
+            if let Some(file) = anchors.file.clone() {
+                anchors::save(file, self.world.peers.anchors());
+            }
         }
     }
 
@@ -148,7 +171,7 @@ impl Service {
             None | Some(Command::Shutdown) => return false,
             Some(Command::Request { to, lane, request, place, answer }) => {
                 let pending = Pending { to, answer, _place: place };
-                self.ask(lane, request, pending);
+                self.ask(lane, *request, pending);
             }
             Some(Command::Publish { topic, data, done }) => {
                 // The publisher may have given up waiting.
@@ -201,7 +224,7 @@ impl Service {
             MessageAcceptance::Reject => GossipEvent::Rejected,
             MessageAcceptance::Ignore => GossipEvent::Ignored,
         });
-        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, source, acceptance.clone());
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, source, *acceptance);
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -260,6 +283,9 @@ fn address_book(me: PeerId, config: &NetworkConfig) -> Result<Peers, NetworkErro
     let mut peers = Peers::new(me, config.dev);
     for (peer, address) in config.boot_peers()? {
         peers.want(peer, Some(address), now);
+    }
+    for (peer, address) in config.peers_file.iter().flat_map(anchors::load) {
+        peers.learn(peer, &address, true, now);
     }
     for member in &config.members {
         let peer = keys::peer_id(member).ok_or(NetworkError::BadMember(*member))?;

@@ -59,6 +59,8 @@ impl Service {
                 tracing::info!(%peer, reason = "other network", %theirs, ours = %self.world.version, "peer turned away");
                 self.windows.counters.wrong_network();
             }
+            // Also when the list of those turned away is full. Not connected any more is fine.
+            let _ = self.swarm.disconnect_peer_id(peer);
             return;
         }
         for address in info.listen_addrs.iter().take(16) {
@@ -69,6 +71,7 @@ impl Service {
         if self.world.peers.identified(&peer, &info.agent_version) {
             tracing::info!(%peer, agent = %info.agent_version.escape_debug(), "peer joined");
             self.world.discovery.stir(now);
+            self.world.anchors.stale = true;
         }
         self.show();
     }
@@ -155,7 +158,7 @@ impl Service {
             Err(refusal) => {
                 self.windows.counters.request(lane, RequestEvent::Refused);
                 // The caller may have hung up.
-                let _ = self.swarm.behaviour_mut().lane(lane).send_response(channel, refusal);
+                let _ = self.swarm.behaviour_mut().lane(lane).send_response(channel, *refusal);
             }
         }
     }
@@ -166,12 +169,13 @@ impl Service {
         lane: Lane,
         peer: PeerId,
         frame: RequestFrame,
-    ) -> Result<oneshot::Receiver<wire::Response>, wire::Response> {
+    ) -> Result<oneshot::Receiver<wire::Response>, Box<wire::Response>> {
         let counters = &self.windows.counters;
         let refuse = |event, reason: &str, wait| {
             counters.limit(event);
-            refusal("capacity", reason, wait)
+            Box::new(refusal("capacity", reason, wait))
         };
+        let malformed = |reason: String| Box::new(refusal("malformed", reason, 0));
         if !self.world.rates.request(peer, lane, Instant::now()) {
             return Err(refuse(LimitEvent::Rate, "you ask too often on this lane; slow down", 1_000));
         }
@@ -179,15 +183,12 @@ impl Service {
             if fault == Fault::Overloaded {
                 counters.limit(LimitEvent::Bytes);
             }
-            lanes::fault_refusal(lane, fault)
+            Box::new(lanes::fault_refusal(lane, fault))
         })?;
-        let Some(from) = keys::node_key(&peer) else {
-            return Err(refusal("malformed", "your identity is no ed25519 key", 0));
-        };
-        let belongs = Lane::of(&request).ok_or_else(|| refusal("malformed", "the request is empty", 0))?;
+        let from = keys::node_key(&peer).ok_or_else(|| malformed("your identity is no ed25519 key".to_owned()))?;
+        let belongs = Lane::of(&request).ok_or_else(|| malformed("the request is empty".to_owned()))?;
         if belongs != lane {
-            let reason = format!("this request belongs on the {} lane, not {}", belongs.name(), lane.name());
-            return Err(refusal("malformed", reason, 0));
+            return Err(malformed(format!("this belongs on the {} lane, not {}", belongs.name(), lane.name())));
         }
         if !self.lanes.has_room(lane) {
             return Err(refuse(LimitEvent::Queue, "too many requests are being worked on; try again shortly", 500));
