@@ -4,6 +4,7 @@
 //! (text for people, one JSON document, the next thing to type) or a [`CliError`] (field, value, reason, fix, exit code);
 //! only this file prints them.
 
+mod arweave;
 mod client;
 mod completions;
 mod connect;
@@ -13,11 +14,14 @@ mod keys;
 mod market;
 mod message;
 mod module;
+mod node;
 mod process;
 mod progress;
 mod resolve;
+mod service;
 mod status;
 mod table;
+mod testnet;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -66,6 +70,15 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Start, watch and break a local network of real nodes
+    #[command(subcommand)]
+    Testnet(testnet::Testnet),
+    /// Run one node, or write what a node needs
+    #[command(subcommand)]
+    Node(node::Node),
+    /// Run a local stand-in for Arweave
+    #[command(subcommand)]
+    Arweave(arweave::Arweave),
     /// Make and look at key files
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -89,6 +102,9 @@ enum Command {
 impl Command {
     async fn run(self, json: bool) -> CliResult<Done> {
         match self {
+            Self::Testnet(c) => c.run(json).await,
+            Self::Node(c) => c.run().await,
+            Self::Arweave(c) => c.run().await,
             Self::Keys(c) => c.run().await,
             Self::Module(c) => c.run().await,
             Self::Process(c) => c.run().await,

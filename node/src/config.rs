@@ -52,12 +52,7 @@ pub struct OfferConfig {
 
 impl Default for OfferConfig {
     fn default() -> Self {
-        Self {
-            price_per_gfuel: 100,
-            max_leases: 1_000,
-            max_memory_bytes: 1 << 30,
-            modules: Vec::new(),
-        }
+        Self { price_per_gfuel: 100, max_leases: 1_000, max_memory_bytes: 1 << 30, modules: Vec::new() }
     }
 }
 
@@ -88,19 +83,11 @@ impl NodeConfig {
     /// # Errors
     /// When the file cannot be read or a field is missing, unknown or of the wrong type.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let mut config: Self = toml::from_str(&text).map_err(|e| ConfigError::Parse {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|e| ConfigError::Parse { path: path.to_owned(), reason: e.to_string() })?;
         let base = path.parent().unwrap_or(Path::new(".")).to_owned();
-        for part in [&mut config.network, &mut config.key, &mut config.data]
-            .into_iter()
-            .chain(config.wallet.as_mut())
-        {
+        for part in [&mut config.network, &mut config.key, &mut config.data].into_iter().chain(config.wallet.as_mut()) {
             *part = base.join(&*part);
         }
         Ok(config)

@@ -66,11 +66,7 @@ pub struct DoorError {
 impl DoorError {
     /// A failure of `kind` with a `reason` for people.
     pub fn new(kind: ErrorKind, reason: impl Into<String>) -> Self {
-        Self {
-            kind,
-            reason: reason.into(),
-            retry_after: None,
-        }
+        Self { kind, reason: reason.into(), retry_after: None }
     }
 }
 
@@ -309,33 +305,17 @@ pub trait Door: Clone + Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<SlotResult, DoorError>> + Send;
     /// Outcomes of a range of slots.
-    fn results(
-        &self,
-        process: Id,
-        range: ResultsRange,
-    ) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
+    fn results(&self, process: Id, range: ResultsRange) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
     /// Evaluates `message` (the caller's JSON) on the newest state and forgets it. Returns AO's result JSON.
-    fn dry_run(
-        &self,
-        process: Id,
-        message: Value,
-    ) -> impl Future<Output = Result<Value, DoorError>> + Send;
+    fn dry_run(&self, process: Id, message: Value) -> impl Future<Output = Result<Value, DoorError>> + Send;
     /// A part of a process's log.
-    fn log(
-        &self,
-        process: Id,
-        range: LogRange,
-    ) -> impl Future<Output = Result<LogPage, DoorError>> + Send;
+    fn log(&self, process: Id, range: LogRange) -> impl Future<Output = Result<LogPage, DoorError>> + Send;
     /// The entry of one message or assignment id.
     fn entry(&self, process: Id, id: Id) -> impl Future<Output = Result<Entry, DoorError>> + Send;
     /// Who was elected for a process and why.
     fn process(&self, process: Id) -> impl Future<Output = Result<ProcessView, DoorError>> + Send;
     /// How far a message has come.
-    fn receipt(
-        &self,
-        process: Id,
-        message: Id,
-    ) -> impl Future<Output = Result<Receipt, DoorError>> + Send;
+    fn receipt(&self, process: Id, message: Id) -> impl Future<Output = Result<Receipt, DoorError>> + Send;
     /// Processes this node knows of, by id, after `after`.
     fn processes(
         &self,

@@ -23,9 +23,9 @@ use super::{
 #[derive(Subcommand, Debug)]
 #[command(after_help = "\
 Examples:
-  weft keys new --out wallet.json                  an Arweave wallet
-  weft keys new --type ed25519 --out node.key.json a node's key
-  weft keys show wallet.json                       its address")]
+  weft keys new --out wallet.json                   an Arweave wallet
+  weft keys new --type ed25519 --out node.key.json  a node's key
+  weft keys show wallet.json                        its address")]
 pub enum Keys {
     /// Make a new key file (never over an existing one; readable by you only)
     New(New),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use weft_protocol::{
     Id,
-    ans104::{DataItem, Signer},
+    ans104::{DataItem, Ed25519Signer, Signer},
 };
 
 use super::{
@@ -24,6 +24,7 @@ use super::{
 
 /// The example process (examples/counter-c), under the name that `--module` takes.
 pub const EXAMPLE: &str = "counter";
+const EXAMPLE_WASM: &[u8] = include_bytes!("../../../examples/counter-c/counter.wasm");
 /// Weft's plain convention: `memory`, `alloc`, `handle`, no imports.
 const PLAIN_FORMAT: &str = "wasm32-unknown-unknown";
 /// 32-bit modules built by emscripten.
@@ -112,9 +113,21 @@ pub async fn resolve(client: &Client, text: &str, signer: &dyn Signer) -> CliRes
     if let Some(id) = named(client, text).await? {
         return Ok(id);
     }
+    if text == EXAMPLE {
+        return example(client).await;
+    }
     Err(CliError::new(Exit::NotFound, "no module of this name is published on this network, and there is no such file")
         .at("--module", text)
         .fix(format!("give a module's id, a .wasm file, `{EXAMPLE}` (the built-in example), or publish one: `weft module publish FILE --name {text}`")))
+}
+
+/// The built-in example, published when the network does not have it yet. Its signer is a key everybody knows, so that
+/// its id is the same everywhere.
+async fn example(client: &Client) -> CliResult<Id> {
+    let signer = Ed25519Signer::from_seed(*Id::sha256(b"weft example modules").as_bytes());
+    let tags = [("Name".to_owned(), EXAMPLE.to_owned())];
+    let item = module_item(&signer, EXAMPLE_WASM.to_vec(), PLAIN_FORMAT, &tags)?;
+    if client.has(item.id()).await? { Ok(item.id()) } else { upload(client, &item).await }
 }
 
 /// The newest module published under a name.

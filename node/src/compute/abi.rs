@@ -10,56 +10,29 @@ use wasmtime::{ExternType, Func, Instance, Memory, Store, Val, ValType};
 
 use super::{
     evaluation::{EvalError, EvalErrorKind},
-    host::{Host, HostError, call_coerced},
+    host::{Host, HostError, STACK_RESTORE, STACK_SAVE, call_coerced},
     module::{LoadError, ModuleFormat},
 };
 
 const STACK_ALLOC: [&str; 2] = ["_emscripten_stack_alloc", "stackAlloc"];
-const STACK_SAVE: [&str; 2] = ["emscripten_stack_get_current", "stackSave"];
-const STACK_RESTORE: [&str; 2] = ["_emscripten_stack_restore", "stackRestore"];
 /// Run, in this order, after a module of AO's convention is instantiated.
 const INITIALISERS: [&str; 3] = ["emscripten_stack_init", "__wasm_call_ctors", "_initialize"];
 /// Bytes of C stack that stay free for the module's own calls after the message was put there.
 const STACK_RESERVE: u64 = 16 << 10;
 
 /// Checks that `module` exports what `format` needs, with the right types.
-pub(super) fn check_exports(
-    module: &wasmtime::Module,
-    format: ModuleFormat,
-) -> Result<(), LoadError> {
+pub(super) fn check_exports(module: &wasmtime::Module, format: ModuleFormat) -> Result<(), LoadError> {
     if format == ModuleFormat::Plain {
         need(module, "alloc(i32) -> i32", "alloc", &["i32"], Some("i32"))?;
-        return need(
-            module,
-            "handle(i32, i32, i32, i32) -> i64",
-            "handle",
-            &["i32"; 4],
-            Some("i64"),
-        );
+        return need(module, "handle(i32, i32, i32, i32) -> i64", "handle", &["i32"; 4], Some("i64"));
     }
-    let pointer = if format == ModuleFormat::Emscripten64 {
-        "i64"
-    } else {
-        "i32"
-    };
-    need(
-        module,
-        "handle(pointer, pointer) -> pointer",
-        "handle",
-        &[pointer; 2],
-        Some(pointer),
-    )?;
-    let has = |names: &[&str]| {
-        names
-            .iter()
-            .any(|name| matches!(module.get_export(name), Some(ExternType::Func(_))))
-    };
+    let pointer = if format == ModuleFormat::Emscripten64 { "i64" } else { "i32" };
+    need(module, "handle(pointer, pointer) -> pointer", "handle", &[pointer; 2], Some(pointer))?;
+    let has = |names: &[&str]| names.iter().any(|name| matches!(module.get_export(name), Some(ExternType::Func(_))));
     if has(&["malloc"]) || (has(&STACK_ALLOC) && has(&STACK_SAVE) && has(&STACK_RESTORE)) {
         return Ok(());
     }
-    Err(LoadError::MissingExport(
-        "_emscripten_stack_alloc (or malloc)".to_owned(),
-    ))
+    Err(LoadError::MissingExport("_emscripten_stack_alloc (or malloc)".to_owned()))
 }
 
 fn need(
@@ -71,10 +44,7 @@ fn need(
 ) -> Result<(), LoadError> {
     if let Some(ExternType::Func(ty)) = module.get_export(name) {
         let fits = ty.params().len() == params.len()
-            && ty
-                .params()
-                .zip(params)
-                .all(|(ty, wanted)| type_name(&ty) == *wanted)
+            && ty.params().zip(params).all(|(ty, wanted)| type_name(&ty) == *wanted)
             && ty.results().len() <= 1
             && ty.results().next().as_ref().map(type_name) == result;
         if fits {
@@ -102,59 +72,30 @@ pub(super) enum Abi {
 
 /// Where the texts of a call are put in AO's convention.
 pub(super) enum Place {
-    Stack {
-        save: Func,
-        alloc: Func,
-        restore: Func,
-        free: Option<Func>,
-    },
-    Heap {
-        malloc: Func,
-        free: Option<Func>,
-    },
+    Stack { save: Func, alloc: Func, restore: Func, free: Option<Func> },
+    Heap { malloc: Func, free: Option<Func> },
 }
 
 impl Abi {
-    pub(super) fn of(
-        store: &mut Store<Host>,
-        instance: &Instance,
-        format: ModuleFormat,
-    ) -> Result<Self, LoadError> {
-        let mut find = |names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| instance.get_func(&mut *store, name))
-        };
+    pub(super) fn of(store: &mut Store<Host>, instance: &Instance, format: ModuleFormat) -> Result<Self, LoadError> {
+        let mut find = |names: &[&str]| names.iter().find_map(|name| instance.get_func(&mut *store, name));
         let missing = |name: &str| LoadError::MissingExport(name.to_owned());
         let handle = find(&["handle"]).ok_or_else(|| missing("handle"))?;
         if format == ModuleFormat::Plain {
-            return Ok(Self::Plain {
-                handle,
-                alloc: find(&["alloc"]).ok_or_else(|| missing("alloc"))?,
-            });
+            return Ok(Self::Plain { handle, alloc: find(&["alloc"]).ok_or_else(|| missing("alloc"))? });
         }
         let stack = (find(&STACK_SAVE), find(&STACK_ALLOC), find(&STACK_RESTORE));
         let place = match stack {
-            (Some(save), Some(alloc), Some(restore)) => Place::Stack {
-                save,
-                alloc,
-                restore,
-                free: find(&["emscripten_stack_get_free"]),
-            },
-            _ => Place::Heap {
-                malloc: find(&["malloc"]).ok_or_else(|| missing("malloc"))?,
-                free: find(&["free"]),
-            },
+            (Some(save), Some(alloc), Some(restore)) => {
+                Place::Stack { save, alloc, restore, free: find(&["emscripten_stack_get_free"]) }
+            }
+            _ => Place::Heap { malloc: find(&["malloc"]).ok_or_else(|| missing("malloc"))?, free: find(&["free"]) },
         };
         Ok(Self::C { handle, place })
     }
 
     /// Runs the module's initialisers.
-    pub(super) fn initialise(
-        &self,
-        store: &mut Store<Host>,
-        instance: &Instance,
-    ) -> wasmtime::Result<()> {
+    pub(super) fn initialise(&self, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<()> {
         if matches!(self, Self::Plain { .. }) {
             return Ok(());
         }
@@ -175,15 +116,10 @@ impl Abi {
         max_output: usize,
     ) -> Result<Value, EvalError> {
         if texts.iter().any(|text| text.contains('\0')) {
-            return Err(EvalError::new(
-                EvalErrorKind::BadInput,
-                "the message holds a NUL byte",
-            ));
+            return Err(EvalError::new(EvalErrorKind::BadInput, "the message holds a NUL byte"));
         }
         match self {
-            Self::Plain { handle, alloc } => {
-                plain(store, memory, *handle, *alloc, texts, max_output)
-            }
+            Self::Plain { handle, alloc } => plain(store, memory, *handle, *alloc, texts, max_output),
             Self::C { handle, place } => c(store, memory, *handle, place, texts, max_output),
         }
     }
@@ -199,9 +135,8 @@ fn plain(
 ) -> Result<Value, EvalError> {
     let mut args = Vec::with_capacity(4);
     for text in texts {
-        let length = i32::try_from(text.len()).map_err(|_| {
-            EvalError::new(EvalErrorKind::BadInput, "the message is longer than 2 GiB")
-        })?;
+        let length = i32::try_from(text.len())
+            .map_err(|_| EvalError::new(EvalErrorKind::BadInput, "the message is longer than 2 GiB"))?;
         let at = integer(call_coerced(&mut *store, alloc, &[Val::I32(length)]).map_err(failure)?);
         // The address is a 32-bit one, whatever its sign.
         let at = at & u64::from(u32::MAX);
@@ -209,18 +144,12 @@ fn plain(
         args.extend([Val::I32(at as u32 as i32), Val::I32(length)]);
     }
     let packed = integer(call_coerced(&mut *store, handle, &args).map_err(failure)?);
-    let (at, length) = (
-        (packed >> 32) as usize,
-        (packed & u64::from(u32::MAX)) as usize,
-    );
+    let (at, length) = ((packed >> 32) as usize, (packed & u64::from(u32::MAX)) as usize);
     if length > max_output {
         return Err(too_large(max_output));
     }
     let data = memory.data(&*store);
-    let bytes = data
-        .get(at..)
-        .and_then(|rest| rest.get(..length))
-        .ok_or_else(outside)?;
+    let bytes = data.get(at..).and_then(|rest| rest.get(..length)).ok_or_else(outside)?;
     let text = std::str::from_utf8(bytes).map_err(|_| bad_output("it is not UTF-8"))?;
     response(text)
 }
@@ -239,8 +168,7 @@ fn c(
             if let Some(free) = free {
                 let free = integer(call_coerced(&mut *store, *free, &[]).map_err(failure)?);
                 if total.saturating_add(STACK_RESERVE) > free {
-                    let what =
-                        format!("the message takes {total} bytes; the module's stack has {free}");
+                    let what = format!("the message takes {total} bytes; the module's stack has {free}");
                     return Err(EvalError::new(EvalErrorKind::BadInput, what));
                 }
             }
@@ -255,9 +183,7 @@ fn c(
             Place::Stack { alloc, .. } => *alloc,
             Place::Heap { malloc, .. } => *malloc,
         };
-        let at = call_coerced(&mut *store, function, &[length])
-            .map_err(failure)?
-            .unwrap_or(Val::I32(0));
+        let at = call_coerced(&mut *store, function, &[length]).map_err(failure)?.unwrap_or(Val::I32(0));
         put(store, memory, integer(Some(at)), &[text.as_bytes(), &[0]])?;
         args.push(at);
     }
@@ -267,12 +193,7 @@ fn c(
         (Place::Stack { restore, .. }, Some(saved)) => {
             call_coerced(&mut *store, *restore, &[saved]).map_err(failure)?;
         }
-        (
-            Place::Heap {
-                free: Some(free), ..
-            },
-            _,
-        ) => {
+        (Place::Heap { free: Some(free), .. }, _) => {
             for at in args {
                 call_coerced(&mut *store, *free, &[at]).map_err(failure)?;
             }
@@ -283,10 +204,7 @@ fn c(
 }
 
 fn c_string(data: &[u8], at: u64, max_output: usize) -> Result<String, EvalError> {
-    let rest = usize::try_from(at)
-        .ok()
-        .and_then(|at| data.get(at..))
-        .ok_or_else(outside)?;
+    let rest = usize::try_from(at).ok().and_then(|at| data.get(at..)).ok_or_else(outside)?;
     let window = rest.get(..max_output.saturating_add(1)).unwrap_or(rest);
     match CStr::from_bytes_until_nul(window) {
         // As the loader's decoder does it: bytes that are not UTF-8 become U+FFFD.
@@ -298,8 +216,7 @@ fn c_string(data: &[u8], at: u64, max_output: usize) -> Result<String, EvalError
 
 /// `{"ok":true,"response":…}` gives the response, `ok: false` is a refusal.
 fn response(text: &str) -> Result<Value, EvalError> {
-    let mut value: Value =
-        serde_json::from_str(text).map_err(|error| bad_output(&error.to_string()))?;
+    let mut value: Value = serde_json::from_str(text).map_err(|error| bad_output(&error.to_string()))?;
     let response = value.get_mut("response").map(Value::take);
     match (value.get("ok"), response) {
         (Some(Value::Bool(true)), Some(response)) => Ok(response),
@@ -316,10 +233,8 @@ fn response(text: &str) -> Result<Value, EvalError> {
 }
 
 fn put(store: &mut Store<Host>, memory: Memory, at: u64, parts: &[&[u8]]) -> Result<(), EvalError> {
-    let mut place = usize::try_from(at)
-        .ok()
-        .and_then(|at| memory.data_mut(&mut *store).get_mut(at..))
-        .unwrap_or_default();
+    let mut place =
+        usize::try_from(at).ok().and_then(|at| memory.data_mut(&mut *store).get_mut(at..)).unwrap_or_default();
     for part in parts {
         let Some((here, rest)) = place.split_at_mut_checked(part.len()) else {
             let message = "the module gave an address outside of its memory for the message";
@@ -340,10 +255,7 @@ fn integer(value: Option<Val>) -> u64 {
 }
 
 fn bad_output(why: &str) -> EvalError {
-    EvalError::new(
-        EvalErrorKind::BadOutput,
-        format!("the module returned no result: {why}"),
-    )
+    EvalError::new(EvalErrorKind::BadOutput, format!("the module returned no result: {why}"))
 }
 
 fn outside() -> EvalError {
@@ -351,10 +263,7 @@ fn outside() -> EvalError {
 }
 
 fn too_large(limit: usize) -> EvalError {
-    EvalError::new(
-        EvalErrorKind::OutputTooLarge,
-        format!("the module returned more than {limit} bytes"),
-    )
+    EvalError::new(EvalErrorKind::OutputTooLarge, format!("the module returned more than {limit} bytes"))
 }
 
 /// What a failed call means.
@@ -363,17 +272,13 @@ pub(super) fn failure(error: wasmtime::Error) -> EvalError {
         let kind = match host {
             HostError::Exit(_) | HostError::Abort => EvalErrorKind::Exit,
             HostError::Node(_) => EvalErrorKind::NodeFault,
-            HostError::LongJump | HostError::Address(_) | HostError::Fault(_) => {
-                EvalErrorKind::Trap
-            }
+            HostError::LongJump | HostError::Address(_) | HostError::Fault(_) => EvalErrorKind::Trap,
         };
         return EvalError::new(kind, host.to_string());
     }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::OutOfFuel) => EvalError::new(EvalErrorKind::OutOfFuel, "out of fuel"),
-        Some(trap @ wasmtime::Trap::StackOverflow) => {
-            EvalError::new(EvalErrorKind::StackOverflow, trap.to_string())
-        }
+        Some(trap @ wasmtime::Trap::StackOverflow) => EvalError::new(EvalErrorKind::StackOverflow, trap.to_string()),
         Some(trap) => EvalError::new(EvalErrorKind::Trap, trap.to_string()),
         None => EvalError::new(EvalErrorKind::NodeFault, format!("{error:#}")),
     }

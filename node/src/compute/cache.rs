@@ -36,32 +36,20 @@ impl Cache {
         let mut hasher = Collect(blake3::Hasher::new());
         super::config::RUNTIME.hash(&mut hasher);
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self {
-            dir: dir.to_owned(),
-            environment: Id::from_bytes(*hasher.0.finalize().as_bytes()),
-        })
+        Ok(Self { dir: dir.to_owned(), environment: Id::from_bytes(*hasher.0.finalize().as_bytes()) })
     }
 
     /// The module with SHA-256 `id`, from the cache or compiled from `wasm`.
-    pub(crate) fn module(
-        &self,
-        engine: &wasmtime::Engine,
-        id: Id,
-        wasm: &[u8],
-    ) -> Result<wasmtime::Module, LoadError> {
+    pub(crate) fn module(&self, engine: &wasmtime::Engine, id: Id, wasm: &[u8]) -> Result<wasmtime::Module, LoadError> {
         let path = self.path(id);
         if let Some(module) = self.read(engine, id, &path) {
             return Ok(module);
         }
-        let module = wasmtime::Module::new(engine, wasm)
-            .map_err(|error| LoadError::NotWasm(format!("{error:#}")))?;
+        let module = wasmtime::Module::new(engine, wasm).map_err(|error| LoadError::NotWasm(format!("{error:#}")))?;
         if let Err(error) = module
             .serialize()
             .map_err(|error| format!("{error:#}"))
-            .and_then(|artefact| {
-                self.write(id, &path, &artefact)
-                    .map_err(|error| error.to_string())
-            })
+            .and_then(|artefact| self.write(id, &path, &artefact).map_err(|error| error.to_string()))
         {
             // Only the next start pays for this.
             tracing::warn!(module = %id, path = %path.display(), %error, "compiled module not cached");
@@ -102,9 +90,7 @@ impl Cache {
     /// Written beside and renamed, so that a reader sees the old file, the new one or none.
     fn write(&self, id: Id, path: &Path, artefact: &[u8]) -> std::io::Result<()> {
         let unique = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let temporary = self
-            .dir
-            .join(format!("{id}.{}.{unique}.tmp", std::process::id()));
+        let temporary = self.dir.join(format!("{id}.{}.{unique}.tmp", std::process::id()));
         let written = (|| {
             let mut file = fs::File::create(&temporary)?;
             file.write_all(MAGIC)?;
@@ -138,10 +124,6 @@ impl Hasher for Collect {
     }
 
     fn finish(&self) -> u64 {
-        self.0
-            .finalize()
-            .as_bytes()
-            .first_chunk()
-            .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        self.0.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }

@@ -34,9 +34,7 @@ pub enum EngineError {
         most: u64,
     },
     /// The cache folder cannot be used.
-    #[error(
-        "the folder for compiled modules, {path}, cannot be used: {source}; choose another or make it writable"
-    )]
+    #[error("the folder for compiled modules, {path}, cannot be used: {source}; choose another or make it writable")]
     Cache {
         /// The folder.
         path: String,
@@ -67,41 +65,16 @@ impl Engine {
     /// # Errors
     /// A setting is out of range, the cache folder cannot be used, or the machine is not supported.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        check(
-            "max_memory_bytes",
-            config.max_memory_bytes,
-            1 << 16,
-            MEMORY_CEILING,
-        )?;
+        check("max_memory_bytes", config.max_memory_bytes, 1 << 16, MEMORY_CEILING)?;
         check("fuel_per_slot", config.fuel_per_slot, 1, i64::MAX as u64)?;
-        check(
-            "max_output_bytes",
-            config.max_output_bytes as u64,
-            1,
-            1 << 30,
-        )?;
-        check(
-            "max_module_bytes",
-            config.max_module_bytes as u64,
-            8,
-            1 << 30,
-        )?;
-        let wasmtime = wasmtime::Engine::new(&settings())
-            .map_err(|error| EngineError::Unavailable(format!("{error:#}")))?;
-        let cache =
-            Cache::open(&config.cache_dir, &wasmtime).map_err(|source| EngineError::Cache {
-                path: config.cache_dir.display().to_string(),
-                source,
-            })?;
+        check("max_output_bytes", config.max_output_bytes as u64, 1, 1 << 30)?;
+        check("max_module_bytes", config.max_module_bytes as u64, 8, 1 << 30)?;
+        let wasmtime =
+            wasmtime::Engine::new(&settings()).map_err(|error| EngineError::Unavailable(format!("{error:#}")))?;
+        let cache = Cache::open(&config.cache_dir, &wasmtime)
+            .map_err(|source| EngineError::Cache { path: config.cache_dir.display().to_string(), source })?;
         let profile = EngineProfile::of(&config);
-        Ok(Self {
-            inner: Arc::new(Inner {
-                wasmtime,
-                cache,
-                config,
-                profile,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { wasmtime, cache, config, profile }) })
     }
 
     /// What decides outcomes besides module and messages.
@@ -118,23 +91,15 @@ impl Engine {
     pub fn load(&self, wasm: &[u8], format: ModuleFormat) -> Result<Module, LoadError> {
         let config = &self.inner.config;
         if wasm.len() > config.max_module_bytes {
-            return Err(LoadError::TooLarge {
-                size: wasm.len(),
-                limit: config.max_module_bytes,
-            });
+            return Err(LoadError::TooLarge { size: wasm.len(), limit: config.max_module_bytes });
         }
         let id = Id::sha256(wasm);
-        let prepared = prepare(wasm)?;
-        let compiled = self
-            .inner
-            .cache
-            .module(&self.inner.wasmtime, id, &prepared)?;
+        let prepared = prepare(wasm, format)?;
+        let compiled = self.inner.cache.module(&self.inner.wasmtime, id, &prepared)?;
         check_memory(&compiled, format, config.max_memory_bytes)?;
         let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;
         abi::check_exports(&compiled, format)?;
-        let pre = linker
-            .instantiate_pre(&compiled)
-            .map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
+        let pre = linker.instantiate_pre(&compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
         let module = Module::new(id, format, pre, config.clone());
         let trial = Live::start(&module)?;
         let image = resident::all_nonzero(trial.memory_bytes());
@@ -144,23 +109,12 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine")
-            .field("profile", &self.inner.profile)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("profile", &self.inner.profile).finish_non_exhaustive()
     }
 }
 
 fn check(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), EngineError> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(EngineError::Setting {
-            field,
-            value,
-            least,
-            most,
-        })
-    }
+    if (least..=most).contains(&value) { Ok(()) } else { Err(EngineError::Setting { field, value, least, most }) }
 }
 
 /// The deterministic profile. Threads, garbage-collected types and stack switching are not even compiled in.
@@ -185,11 +139,7 @@ fn settings() -> wasmtime::Config {
     config
 }
 
-fn check_memory(
-    module: &wasmtime::Module,
-    format: ModuleFormat,
-    limit: u64,
-) -> Result<(), LoadError> {
+fn check_memory(module: &wasmtime::Module, format: ModuleFormat, limit: u64) -> Result<(), LoadError> {
     let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
         return Err(LoadError::MissingExport("memory".to_owned()));
     };

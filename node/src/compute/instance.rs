@@ -37,12 +37,7 @@ pub struct ReplayPolicy {
 
 impl Default for ReplayPolicy {
     fn default() -> Self {
-        Self {
-            messages: 16,
-            bytes: 1 << 20,
-            fuel: 300_000_000,
-            careful: 16,
-        }
+        Self { messages: 16, bytes: 1 << 20, fuel: 300_000_000, careful: 16 }
     }
 }
 
@@ -101,8 +96,7 @@ impl Instance {
     /// The snapshot is damaged, of another module, or too large for this node.
     pub fn restore(module: &Module, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let checkpoint = snapshot.checkpoint(module.id(), module.config().max_memory_bytes)?;
-        let live = Live::restore(module, &checkpoint)
-            .map_err(|error| SnapshotError::Node(error.to_string()))?;
+        let live = Live::restore(module, &checkpoint).map_err(|error| SnapshotError::Node(error.to_string()))?;
         Ok(Self::around(module, live, Some(checkpoint)))
     }
 
@@ -147,25 +141,17 @@ impl Instance {
         } else if let Err(error) = self.roll_back() {
             return lost(&error);
         }
-        Evaluation {
-            result,
-            fuel,
-            committed,
-        }
+        Evaluation { result, fuel, committed }
     }
 
     /// Evaluates a message on a copy of the process, which is then thrown away. `committed` is always false.
     pub fn dry_run(&mut self, msg_json: &str, env_json: &str) -> Evaluation {
-        let mut copy = match self.checkpoint().and_then(|()| self.from_base()) {
+        let mut copy = match self.checkpoint().and_then(|()| self.rebuilt()) {
             Ok(copy) => copy,
             Err(error) => return lost(&error),
         };
         let (result, fuel) = copy.call(msg_json, env_json);
-        Evaluation {
-            result,
-            fuel,
-            committed: false,
-        }
+        Evaluation { result, fuel, committed: false }
     }
 
     /// The state root.
@@ -182,9 +168,7 @@ impl Instance {
     /// The state was lost by an earlier failure of this node, or it cannot be compressed.
     pub fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
         let module = self.module.id();
-        let checkpoint = self
-            .state()
-            .map_err(|error| SnapshotError::Node(error.to_string()))?;
+        let checkpoint = self.state().map_err(|error| SnapshotError::Node(error.to_string()))?;
         Snapshot::of(module, checkpoint)
     }
 
@@ -193,17 +177,12 @@ impl Instance {
     pub fn weight(&self) -> usize {
         let image = self.module.image().len() * super::memory::PAGE;
         let copied = self.base.as_ref().map_or(0, Checkpoint::weight);
-        copied
-            .max(image)
-            .saturating_add(copied)
-            .saturating_add(self.replay.bytes)
+        copied.max(image).saturating_add(copied).saturating_add(self.replay.bytes)
     }
 
     /// Size of the process's linear memory in bytes; 0 when the state was lost.
     pub fn memory_bytes(&self) -> u64 {
-        self.live
-            .as_ref()
-            .map_or(0, |live| live.memory_bytes().len() as u64)
+        self.live.as_ref().map_or(0, |live| live.memory_bytes().len() as u64)
     }
 
     /// Whether a failure of this node lost the state; every evaluation is then a [`EvalErrorKind::NodeFault`].
@@ -222,10 +201,7 @@ impl Instance {
 
     /// Makes the present state the base. Free when it already is.
     fn checkpoint(&mut self) -> Result<(), InstanceError> {
-        let live = self
-            .live
-            .as_mut()
-            .ok_or_else(|| InstanceError("an earlier failure of this node".to_owned()))?;
+        let live = self.live.as_mut().ok_or_else(|| InstanceError("an earlier failure of this node".to_owned()))?;
         if self.base.is_some() && self.replay.messages.is_empty() {
             return Ok(());
         }
@@ -238,16 +214,12 @@ impl Instance {
     /// The present state as a checkpoint.
     fn state(&mut self) -> Result<&Checkpoint, InstanceError> {
         self.checkpoint()?;
-        self.base
-            .as_ref()
-            .ok_or_else(|| InstanceError("there is no copy of it".to_owned()))
+        self.base.as_ref().ok_or_else(|| InstanceError("there is no copy of it".to_owned()))
     }
 
-    fn from_base(&self) -> Result<Live, InstanceError> {
+    fn rebuilt(&self) -> Result<Live, InstanceError> {
         match &self.base {
-            Some(base) => {
-                Live::restore(&self.module, base).map_err(|error| InstanceError(error.to_string()))
-            }
+            Some(base) => Live::restore(&self.module, base).map_err(|error| InstanceError(error.to_string())),
             None => Live::start(&self.module).map_err(|error| InstanceError(error.to_string())),
         }
     }
@@ -255,21 +227,17 @@ impl Instance {
     fn roll_back(&mut self) -> Result<(), InstanceError> {
         // Dropped first: two live memories at once would double what a failing message takes.
         self.live = None;
-        let mut live = self.from_base()?;
+        let mut live = self.rebuilt()?;
         let mut fuel_again = 0_u64;
         for (msg, env) in &self.replay.messages {
             let (result, fuel) = live.call(msg, env);
             if !result.as_ref().is_ok_and(commits) {
-                return Err(InstanceError(
-                    "a message that was good failed when it was evaluated again".to_owned(),
-                ));
+                return Err(InstanceError("a message that was good failed when it was evaluated again".to_owned()));
             }
             fuel_again = fuel_again.saturating_add(fuel);
         }
         if fuel_again != self.replay.fuel {
-            return Err(InstanceError(
-                "evaluating again took another amount of fuel".to_owned(),
-            ));
+            return Err(InstanceError("evaluating again took another amount of fuel".to_owned()));
         }
         self.live = Some(live);
         self.careful = self.policy.careful;
@@ -279,17 +247,11 @@ impl Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance")
-            .field("module", &self.module)
-            .finish_non_exhaustive()
+        f.debug_struct("Instance").field("module", &self.module).finish_non_exhaustive()
     }
 }
 
 fn lost(error: &InstanceError) -> Evaluation {
     let result = Err(EvalError::new(EvalErrorKind::NodeFault, error.to_string()));
-    Evaluation {
-        result,
-        fuel: 0,
-        committed: false,
-    }
+    Evaluation { result, fuel: 0, committed: false }
 }

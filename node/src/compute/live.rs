@@ -29,17 +29,14 @@ impl Live {
     /// A new instance, initialised as its format wants it.
     pub(crate) fn start(module: &Module) -> Result<Self, LoadError> {
         let (mut live, instance) = Self::instantiate(module)?;
-        live.abi
-            .initialise(&mut live.store, &instance)
-            .map_err(start_failure)?;
+        live.abi.initialise(&mut live.store, &instance).map_err(start_failure)?;
         Ok(live)
     }
 
     /// An instance in the state of `checkpoint`. The initialisers do not run: all that they change is memory and
     /// globals, which come from the checkpoint.
     pub(crate) fn restore(module: &Module, checkpoint: &Checkpoint) -> Result<Self, RestoreError> {
-        let (mut live, _) =
-            Self::instantiate(module).map_err(|error| RestoreError(error.to_string()))?;
+        let (mut live, _) = Self::instantiate(module).map_err(|error| RestoreError(error.to_string()))?;
         live.fill(checkpoint)?;
         Ok(live)
     }
@@ -49,36 +46,25 @@ impl Live {
         let pre = module.pre();
         let mut store = Store::new(pre.module().engine(), Host::new(config.max_memory_bytes));
         store.limiter(|host| host);
-        store
-            .set_fuel(config.fuel_per_slot)
-            .map_err(start_failure)?;
+        store.set_fuel(config.fuel_per_slot).map_err(start_failure)?;
         let instance = pre.instantiate(&mut store).map_err(start_failure)?;
-        let memory = instance
-            .get_memory(&mut store, "memory")
-            .ok_or_else(|| LoadError::MissingExport("memory".to_owned()))?;
+        let memory =
+            instance.get_memory(&mut store, "memory").ok_or_else(|| LoadError::MissingExport("memory".to_owned()))?;
         let globals = (0..module.globals())
             .map(|index| instance.get_global(&mut store, &global_name(index)))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LoadError::Node("a global is not reachable".to_owned()))?;
         let abi = Abi::of(&mut store, &instance, module.format())?;
-        Ok((
-            Self {
-                module: module.clone(),
-                store,
-                memory,
-                globals,
-                abi,
-            },
-            instance,
-        ))
+        Ok((Self { module: module.clone(), store, memory, globals, abi }, instance))
     }
 
     fn fill(&mut self, checkpoint: &Checkpoint) -> Result<(), RestoreError> {
         let size = self.memory.data_size(&self.store) as u64;
         // Exactly to the size that it had: the process can see it.
-        let missing = checkpoint.memory_bytes.checked_sub(size).ok_or_else(|| {
-            RestoreError("it has less memory than the module begins with".to_owned())
-        })?;
+        let missing = checkpoint
+            .memory_bytes
+            .checked_sub(size)
+            .ok_or_else(|| RestoreError("it has less memory than the module begins with".to_owned()))?;
         if missing > 0 {
             let page = self.memory.page_size(&self.store);
             self.memory
@@ -95,35 +81,22 @@ impl Live {
             page_mut(data, index)?.copy_from_slice(content);
         }
         if checkpoint.globals.len() != self.globals.len() {
-            return Err(RestoreError(
-                "it has another number of globals than the module".to_owned(),
-            ));
+            return Err(RestoreError("it has another number of globals than the module".to_owned()));
         }
         for (global, value) in self.globals.iter().zip(&checkpoint.globals) {
-            global
-                .set(&mut self.store, value.to_val())
-                .map_err(|error| RestoreError(format!("{error:#}")))?;
+            global.set(&mut self.store, value.to_val()).map_err(|error| RestoreError(format!("{error:#}")))?;
         }
         Ok(())
     }
 
     /// One `handle` call with the fuel of a slot: the response and the fuel used.
-    pub(crate) fn call(
-        &mut self,
-        msg_json: &str,
-        env_json: &str,
-    ) -> (Result<Value, EvalError>, u64) {
+    pub(crate) fn call(&mut self, msg_json: &str, env_json: &str) -> (Result<Value, EvalError>, u64) {
         let config = self.module.config();
         let (budget, max_output) = (config.fuel_per_slot, config.max_output_bytes);
         if let Err(error) = self.store.set_fuel(budget) {
             return (Err(abi::failure(error)), 0);
         }
-        let result = self.abi.call(
-            &mut self.store,
-            self.memory,
-            [msg_json, env_json],
-            max_output,
-        );
+        let result = self.abi.call(&mut self.store, self.memory, [msg_json, env_json], max_output);
         let left = self.store.get_fuel().unwrap_or(0);
         (result, budget.saturating_sub(left))
     }
@@ -134,10 +107,7 @@ impl Live {
 
     pub(crate) fn globals(&mut self) -> Vec<GlobalValue> {
         let store = &mut self.store;
-        self.globals
-            .iter()
-            .map(|global| GlobalValue::of(&global.get(&mut *store)))
-            .collect()
+        self.globals.iter().map(|global| GlobalValue::of(&global.get(&mut *store))).collect()
     }
 
     pub(crate) fn module(&self) -> &Module {
@@ -154,11 +124,7 @@ fn page_mut(data: &mut [u8], index: u32) -> Result<&mut [u8], RestoreError> {
 
 fn start_failure(error: wasmtime::Error) -> LoadError {
     let failure = abi::failure(error);
-    if failure.kind.is_outcome() {
-        LoadError::Start(failure.message)
-    } else {
-        LoadError::Node(failure.message)
-    }
+    if failure.kind.is_outcome() { LoadError::Start(failure.message) } else { LoadError::Node(failure.message) }
 }
 
 impl GlobalValue {

@@ -34,8 +34,9 @@ impl FromStr for ModuleFormat {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "wasm64-unknown-emscripten-draft_2024_02_15"
-            | "wasm64-unknown-emscripten-draft_2024_10_16-metering" => Ok(Self::Emscripten64),
+            "wasm64-unknown-emscripten-draft_2024_02_15" | "wasm64-unknown-emscripten-draft_2024_10_16-metering" => {
+                Ok(Self::Emscripten64)
+            }
             "wasm32-unknown-emscripten"
             | "wasm32-unknown-emscripten2"
             | "wasm32-unknown-emscripten3"
@@ -115,49 +116,15 @@ struct Inner {
 }
 
 impl Module {
-    pub(crate) fn new(
-        id: Id,
-        format: ModuleFormat,
-        pre: InstancePre<Host>,
-        config: EngineConfig,
-    ) -> Self {
-        let globals = pre
-            .module()
-            .exports()
-            .filter(|export| export.name().starts_with("weft:global:"))
-            .count();
-        Self {
-            inner: Arc::new(Inner {
-                id,
-                format,
-                pre,
-                config,
-                globals,
-                image: Vec::new(),
-            }),
-        }
+    pub(crate) fn new(id: Id, format: ModuleFormat, pre: InstancePre<Host>, config: EngineConfig) -> Self {
+        let globals = pre.module().exports().filter(|export| export.name().starts_with("weft:global:")).count();
+        Self { inner: Arc::new(Inner { id, format, pre, config, globals, image: Vec::new() }) }
     }
 
     /// The same module, told which pages its initial memory has.
     pub(crate) fn with_image(self, image: Vec<u32>) -> Self {
-        let Inner {
-            id,
-            format,
-            ref pre,
-            ref config,
-            globals,
-            ..
-        } = *self.inner;
-        Self {
-            inner: Arc::new(Inner {
-                id,
-                format,
-                pre: pre.clone(),
-                config: config.clone(),
-                globals,
-                image,
-            }),
-        }
+        let Inner { id, format, ref pre, ref config, globals, .. } = *self.inner;
+        Self { inner: Arc::new(Inner { id, format, pre: pre.clone(), config: config.clone(), globals, image }) }
     }
 
     /// SHA-256 of the binary.
@@ -189,9 +156,6 @@ impl Module {
 
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Module")
-            .field("id", &self.inner.id)
-            .field("format", &self.inner.format)
-            .finish()
+        f.debug_struct("Module").field("id", &self.inner.id).field("format", &self.inner.format).finish()
     }
 }

@@ -21,7 +21,7 @@ use weft_protocol::Id;
 
 use super::{EVALUATION_STACK, Evaluation, Module, Snapshot, SnapshotError, module::LoadError};
 use seat::Seat;
-use table::{Full, Table};
+use table::{Refused, Reply, Table};
 
 /// Limits of a [`Pool`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,16 +160,8 @@ impl Pool {
     /// The operating system refuses a thread.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
         let threads = config.threads.get();
-        let shared = Arc::new(Shared {
-            config,
-            table: Mutex::default(),
-            wake: Condvar::new(),
-        });
-        let pool = Self {
-            owner: Arc::new(Owner {
-                shared: Arc::clone(&shared),
-            }),
-        };
+        let shared = Arc::new(Shared { config, table: Mutex::default(), wake: Condvar::new() });
+        let pool = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
         for index in 0..threads {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -186,17 +178,9 @@ impl Pool {
     ///
     /// # Errors
     /// See [`PoolError`]. Whatever it is, the state stands after the last job that was evaluated; ask [`Pool::state`].
-    pub async fn run(
-        &self,
-        process: Id,
-        module: &Module,
-        jobs: Vec<Job>,
-    ) -> Result<Vec<Evaluation>, PoolError> {
+    pub async fn run(&self, process: Id, module: &Module, jobs: Vec<Job>) -> Result<Vec<Evaluation>, PoolError> {
         let slots = jobs.iter().map(|job| job.slot);
-        let dense = slots
-            .clone()
-            .zip(slots.skip(1))
-            .all(|(slot, next)| slot.checked_add(1) == Some(next));
+        let dense = slots.clone().zip(slots.skip(1)).all(|(slot, next)| slot.checked_add(1) == Some(next));
         if !dense {
             return Err(PoolError::BadJobs("the jobs' slots are not consecutive"));
         }
@@ -204,22 +188,15 @@ impl Pool {
             return Err(PoolError::BadJobs("too many jobs at once"));
         }
         let module = module.clone();
-        self.submit(process, move |seat| seat.run(&module, &jobs))
-            .await
+        self.submit(process, move |seat| seat.run(&module, &jobs)).await
     }
 
     /// Evaluates a message on a copy of the process; nothing remains of it.
     ///
     /// # Errors
     /// The process is not loaded, or the queue is full.
-    pub async fn dry_run(
-        &self,
-        process: Id,
-        msg_json: String,
-        env_json: Arc<str>,
-    ) -> Result<Evaluation, PoolError> {
-        self.submit(process, move |seat| seat.dry_run(&msg_json, &env_json))
-            .await
+    pub async fn dry_run(&self, process: Id, msg_json: String, env_json: Arc<str>) -> Result<Evaluation, PoolError> {
+        self.submit(process, move |seat| seat.dry_run(&msg_json, &env_json)).await
     }
 
     /// The state root of the process and the slot that it would evaluate next.
@@ -250,10 +227,7 @@ impl Pool {
         next_slot: u64,
     ) -> Result<(), PoolError> {
         let module = module.clone();
-        self.submit(process, move |seat| {
-            seat.restore(&module, &snapshot, next_slot)
-        })
-        .await
+        self.submit(process, move |seat| seat.restore(&module, &snapshot, next_slot)).await
     }
 
     /// Forgets the process's state, after the tasks that wait for it.
@@ -284,32 +258,36 @@ impl Pool {
         work: impl FnOnce(&mut Seat) -> Result<T, PoolError> + Send + 'static,
     ) -> Result<T, PoolError> {
         let (reply, result) = oneshot::channel();
-        let task = Box::new(move |seat: &mut Seat| {
+        let task = Box::new(move |seat: &mut Seat| -> Reply {
             // Nobody waits any more: what the task would do is asked for again when it is needed.
-            if !reply.is_closed() {
-                let _ = reply.send(work(seat));
+            if reply.is_closed() {
+                return Box::new(|| {});
             }
+            let result = catch_unwind(AssertUnwindSafe(|| work(seat))).unwrap_or_else(|_| {
+                tracing::error!(%process, "evaluation panicked; the process's live state is dropped");
+                *seat = Seat::default();
+                Err(PoolError::Panicked)
+            });
+            Box::new(move || {
+                let _ = reply.send(result);
+            })
         });
         let shared = &self.owner.shared;
         let pushed = shared.lock().push(process, task, &shared.config);
         match pushed {
             Ok(()) => shared.wake.notify_one(),
-            Err(Full::Pool) => return Err(PoolError::Busy("the node's")),
-            Err(Full::Process) => return Err(PoolError::Busy("the process's")),
+            Err(Refused::PoolFull) => return Err(PoolError::Busy("the node's")),
+            Err(Refused::ProcessFull) => return Err(PoolError::Busy("the process's")),
+            Err(Refused::Closed) => return Err(PoolError::Closed(String::new())),
         }
-        match result.await {
-            Ok(result) => result,
-            Err(_) if shared.lock().closed => Err(PoolError::Closed(String::new())),
-            Err(_) => Err(PoolError::Panicked),
-        }
+        // A task is only ever dropped when the pool is closed.
+        result.await.unwrap_or_else(|_| Err(PoolError::Closed(String::new())))
     }
 }
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool")
-            .field("stats", &self.stats())
-            .finish()
+        f.debug_struct("Pool").field("stats", &self.stats()).finish()
     }
 }
 
@@ -335,21 +313,23 @@ fn work(shared: &Shared) {
             return;
         }
         let Some((process, task, mut seat)) = table.take() else {
-            table = shared
-                .wake
-                .wait(table)
-                .unwrap_or_else(PoisonError::into_inner);
+            table = shared.wake.wait(table).unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         drop(table);
-        if catch_unwind(AssertUnwindSafe(|| task(&mut seat))).is_err() {
-            tracing::error!(%process, "evaluation panicked; the process's live state is dropped");
+        let reply = catch_unwind(AssertUnwindSafe(|| task(&mut seat))).unwrap_or_else(|_| {
+            tracing::error!(%process, "parking panicked; the process's live state is dropped");
             seat = Seat::default();
-        }
-        table = shared.lock();
-        let more = table.put_back(process, seat, &shared.config);
+            Box::new(|| {})
+        });
+        let more = shared.lock().put_back(process, seat, &shared.config);
         if more {
             shared.wake.notify_all();
         }
+        reply();
+        table = shared.lock();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,9 @@
 //!
 //! Where it sits: over a checkpoint; the compute service attests it at the end of each window.
 //!
-//! `BLAKE3("weft state 1\n" ‖ globals ‖ pages)`: per mutable global its type (1 byte) and bits (16 bytes, little-endian)
-//! after their count (u32); then, per 4 KiB page that is not all zeros, ascending, its number (u32, little-endian) and
-//! the BLAKE3 hash of its content. Zero pages leave no trace, so the size of the memory does not either.
+//! `BLAKE3("weft state 1\n" ‖ size ‖ globals ‖ pages)`: the size of the memory in bytes (u64, little-endian: a process can
+//! see it); the count of mutable globals (u32) and of each its type (1 byte) and bits (16 bytes, little-endian); then, per
+//! 4 KiB page that is not all zeros, ascending, its number (u32, little-endian) and the BLAKE3 hash of its content.
 
 use weft_protocol::Id;
 
@@ -13,6 +13,7 @@ use super::memory::checkpoint::Checkpoint;
 pub(crate) fn of(checkpoint: &Checkpoint) -> Id {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"weft state 1\n");
+    hasher.update(&checkpoint.memory_bytes.to_le_bytes());
     hasher.update(&(checkpoint.globals.len() as u32).to_le_bytes());
     for global in &checkpoint.globals {
         hasher.update(&[global.tag]);

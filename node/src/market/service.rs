@@ -106,14 +106,23 @@ impl Service {
             Command::Serve { from, request, reply } => answer(reply, self.serve(from, request).await),
             Command::Plan { want, reply } => answer(reply, self.plan(*want).await),
             Command::SignAward { award, reply } => answer(reply, self.sign_award(award).await),
-            Command::Conclude { concluded, reply } => answer(reply, self.conclude(*concluded).await),
+            Command::Conclude { concluded, reply } => {
+                self.conclude(*concluded).await;
+                answer(reply, ());
+            }
             Command::Charge { charge, reply } => answer(reply, self.charge(&charge)),
             Command::Release { lease, reply } => {
                 answer(reply, self.provider.as_mut().is_some_and(|p| p.release(lease)))
             }
-            Command::State { state, reply } => answer(reply, self.set_state(state).await),
+            Command::State { state, reply } => {
+                self.set_state(state).await;
+                answer(reply, ());
+            }
             Command::View { reply } => answer(reply, self.view()),
-            Command::Tick { reply } => answer(reply, self.tick().await),
+            Command::Tick { reply } => {
+                self.tick().await;
+                answer(reply, ());
+            }
             Command::Shutdown => {}
         }
     }

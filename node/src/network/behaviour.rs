@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use libp2p::{
     Swarm, SwarmBuilder, allow_block_list, connection_limits, identify, identity::Keypair, kad,
-    memory_connection_limits, metrics::Registry, noise, ping, request_response,
-    swarm::NetworkBehaviour, tcp, yamux,
+    memory_connection_limits, metrics::Registry, noise, ping, request_response, swarm::NetworkBehaviour, tcp, yamux,
 };
 
 use super::{
@@ -71,14 +70,14 @@ pub fn swarm(
     };
     let swarm = SwarmBuilder::with_existing_identity(keys)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            muxer,
-        )
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxer)
         .map_err(|error| setup(&error))?
         .with_quic_config(|mut quic| {
             quic.max_concurrent_stream_limit = STREAMS.into();
+            // A peer that is gone is noticed within five seconds, one that is not there within three.
+            quic.keep_alive_interval = Duration::from_millis(1_500);
+            quic.max_idle_timeout = 5_000;
+            quic.handshake_timeout = Duration::from_secs(3);
             quic
         })
         .with_bandwidth_metrics(registry)
@@ -97,10 +96,7 @@ fn behaviour(
     topics: &Topics,
     registry: &mut Registry,
 ) -> Result<Behaviour, NetworkError> {
-    let (requests, responses) = (
-        Budget::new(limits::REQUEST_BUDGET),
-        Budget::new(limits::RESPONSE_BUDGET),
-    );
+    let (requests, responses) = (Budget::new(limits::REQUEST_BUDGET), Budget::new(limits::RESPONSE_BUDGET));
     let lane = |lane: Lane| {
         let limits = lane.limits();
         let codec = FrameCodec {
@@ -113,23 +109,17 @@ fn behaviour(
             .with_request_timeout(limits.timeout)
             .with_max_concurrent_streams(limits.streams);
         let protocol = [(names.lane(lane)?, request_response::ProtocolSupport::Full)];
-        Ok::<_, NetworkError>(request_response::Behaviour::with_codec(
-            codec, protocol, settings,
-        ))
+        Ok::<_, NetworkError>(request_response::Behaviour::with_codec(codec, protocol, settings))
     };
     let identify = identify::Config::new(names.version(), keys.public())
         .with_agent_version(AGENT.to_owned())
         .with_push_listen_addr_updates(true);
     Ok(Behaviour {
         connections: connection_limits::Behaviour::new(limits::connections()),
-        memory: memory_connection_limits::Behaviour::with_max_bytes(config.memory_limit),
+        memory: memory_connection_limits::Behaviour::with_max_bytes(config.bounds.memory),
         blocked: allow_block_list::Behaviour::default(),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(PING.0)
-                .with_timeout(PING.1),
-        ),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING.0).with_timeout(PING.1)),
         kad: kademlia(keys, names)?,
         gossip: gossip::behaviour(keys, names, topics, config.dev, registry)?,
         order: lane(Lane::Order)?,
@@ -140,10 +130,7 @@ fn behaviour(
 }
 
 /// Kademlia finds peers and nothing else: records that others want to store here are dropped unseen.
-fn kademlia(
-    keys: &Keypair,
-    names: &Names,
-) -> Result<kad::Behaviour<kad::store::MemoryStore>, NetworkError> {
+fn kademlia(keys: &Keypair, names: &Names) -> Result<kad::Behaviour<kad::store::MemoryStore>, NetworkError> {
     let me = keys.public().to_peer_id();
     let mut config = kad::Config::new(names.kad()?);
     config

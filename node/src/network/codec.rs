@@ -60,10 +60,7 @@ impl request_response::Codec for FrameCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let refused = |fault| RequestFrame {
-            body: Err(fault),
-            share: None,
-        };
+        let refused = |fault| RequestFrame { body: Err(fault), share: None };
         let length = read_length(io).await?;
         if length > self.request_cap {
             return Ok(refused(Fault::TooLarge));
@@ -73,20 +70,11 @@ impl request_response::Codec for FrameCodec {
             return Ok(refused(Fault::Overloaded));
         };
         let body = read_body(io, length).await?;
-        let request = weight::bearable(Kind::Request, &body)
-            .then(|| wire::Request::decode(body).ok())
-            .flatten();
-        Ok(RequestFrame {
-            body: request.ok_or(Fault::Malformed),
-            share: Some(share),
-        })
+        let request = weight::bearable(Kind::Request, &body).then(|| wire::Request::decode(body).ok()).flatten();
+        Ok(RequestFrame { body: request.ok_or(Fault::Malformed), share: Some(share) })
     }
 
-    async fn read_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-    ) -> io::Result<wire::Response>
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<wire::Response>
     where
         T: AsyncRead + Unpin + Send,
     {
@@ -97,24 +85,16 @@ impl request_response::Codec for FrameCodec {
                 self.response_cap
             )));
         }
-        let _share = self
-            .responses
-            .take(length)
-            .ok_or_else(|| io::Error::other("too many answers are being read at once"))?;
+        let _share =
+            self.responses.take(length).ok_or_else(|| io::Error::other("too many answers are being read at once"))?;
         let body = read_body(io, length).await?;
         if !weight::bearable(Kind::Response, &body) {
             return Err(invalid("the answer has too many parts".to_owned()));
         }
-        wire::Response::decode(body)
-            .map_err(|error| invalid(format!("the answer is malformed: {error}")))
+        wire::Response::decode(body).map_err(|error| invalid(format!("the answer is malformed: {error}")))
     }
 
-    async fn write_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        frame: RequestFrame,
-    ) -> io::Result<()>
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, frame: RequestFrame) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -122,12 +102,7 @@ impl request_response::Codec for FrameCodec {
         write_frame(io, &request, self.request_cap).await
     }
 
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        response: wire::Response,
-    ) -> io::Result<()>
+    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, response: wire::Response) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -156,16 +131,10 @@ async fn read_body<T: AsyncRead + Unpin + Send>(io: &mut T, length: usize) -> io
 
 /// Read past a frame that there is no room for, so that its sender can read why.
 async fn discard<T: AsyncRead + Unpin + Send>(io: &mut T, length: usize) -> io::Result<()> {
-    futures::io::copy(io.take(length as u64), &mut futures::io::sink())
-        .await
-        .map(|_| ())
+    futures::io::copy(io.take(length as u64), &mut futures::io::sink()).await.map(|_| ())
 }
 
-async fn write_frame<T: AsyncWrite + Unpin + Send>(
-    io: &mut T,
-    message: &impl Message,
-    cap: usize,
-) -> io::Result<()> {
+async fn write_frame<T: AsyncWrite + Unpin + Send>(io: &mut T, message: &impl Message, cap: usize) -> io::Result<()> {
     let length = message.encoded_len();
     let head = u32::try_from(length)
         .ok()
@@ -177,3 +146,6 @@ async fn write_frame<T: AsyncWrite + Unpin + Send>(
     io.write_all(&frame).await?;
     io.flush().await
 }
+
+#[cfg(test)]
+mod tests;

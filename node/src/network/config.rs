@@ -1,5 +1,7 @@
 //! What the network service needs to know before it starts, and how starting can fail.
 
+use std::path::PathBuf;
+
 use libp2p::{Multiaddr, PeerId, StreamProtocol, multiaddr::Protocol};
 use weft_protocol::Id;
 
@@ -27,10 +29,19 @@ pub struct NetworkConfig {
     pub shards: u16,
     /// Development network: loopback and private addresses are used, many nodes may share one address.
     pub dev: bool,
+    /// Where to remember peers across restarts; `None`: nowhere.
+    pub peers_file: Option<PathBuf>,
+    /// What the node holds at most.
+    pub bounds: Bounds,
+}
+
+/// Bounds that depend on the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
     /// Capacity of the inbound queue. Full: gossip is ignored, requests are refused.
     pub inbound_queue: usize,
     /// No new connections while the process uses more physical memory than this many bytes.
-    pub memory_limit: usize,
+    pub memory: usize,
 }
 
 impl NetworkConfig {
@@ -45,8 +56,8 @@ impl NetworkConfig {
             members: Vec::new(),
             shards: 8,
             dev: false,
-            inbound_queue: 1024,
-            memory_limit: 4 << 30,
+            peers_file: None,
+            bounds: Bounds { inbound_queue: 1024, memory: 4 << 30 },
         }
     }
 
@@ -54,9 +65,7 @@ impl NetworkConfig {
     pub(super) fn boot_peers(&self) -> Result<Vec<(PeerId, Multiaddr)>, NetworkError> {
         self.boot
             .iter()
-            .map(|address| {
-                split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone()))
-            })
+            .map(|address| split_peer(address).ok_or_else(|| NetworkError::BootWithoutPeer(address.clone())))
             .collect()
     }
 }
@@ -104,12 +113,7 @@ pub(super) struct Names(String);
 
 impl Names {
     pub fn new(network: &Id) -> Self {
-        let digits = network
-            .as_bytes()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digits = network.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self(digits)
     }
 

@@ -32,12 +32,7 @@ pub struct Discovery {
 impl Discovery {
     /// A first walk is due at once.
     pub fn new(now: Instant) -> Self {
-        Self {
-            next: now,
-            pause: WALK.0,
-            turn: 0,
-            shunned: HashMap::new(),
-        }
+        Self { next: now, pause: WALK.0, turn: 0, shunned: HashMap::new() }
     }
 
     /// A peer has appeared: it may know others, and those it knows may not know us.
@@ -57,12 +52,7 @@ impl Discovery {
         let missing = peers.missing();
         self.turn = self.turn.wrapping_add(LOOKUPS);
         let offset = self.turn.checked_rem(missing.len()).unwrap_or_default();
-        let members = missing
-            .iter()
-            .cycle()
-            .skip(offset)
-            .take(missing.len().min(LOOKUPS))
-            .copied();
+        let members = missing.iter().cycle().skip(offset).take(missing.len().min(LOOKUPS)).copied();
         for target in std::iter::once(PeerId::random()).chain(members) {
             if room == 0 {
                 return;
@@ -72,16 +62,13 @@ impl Discovery {
         }
     }
 
-    /// Turn `peer` away for a while. False when it is shunned already.
-    pub fn shun(
-        &mut self,
-        behaviour: &mut Behaviour,
-        peers: &mut Peers,
-        peer: PeerId,
-        now: Instant,
-    ) -> bool {
-        if self.shunned.len() >= MAX_SHUNNED || self.shunned.contains_key(&peer) {
-            return !self.shunned.contains_key(&peer);
+    /// Turn `peer` away for a while, as long as there is room to remember it. False when it is shunned already.
+    pub fn shun(&mut self, behaviour: &mut Behaviour, peers: &mut Peers, peer: PeerId, now: Instant) -> bool {
+        if self.shunned.contains_key(&peer) {
+            return false;
+        }
+        if self.shunned.len() >= MAX_SHUNNED {
+            return true;
         }
         let until = now + SHUN;
         self.shunned.insert(peer, until);
@@ -107,10 +94,7 @@ impl Discovery {
 pub fn found(result: kad::QueryResult) -> Vec<kad::PeerInfo> {
     match result {
         kad::QueryResult::GetClosestPeers(Ok(found)) => found.peers,
-        kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout {
-            peers,
-            ..
-        })) => peers,
+        kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout { peers, .. })) => peers,
         _ => Vec::new(),
     }
 }

@@ -13,9 +13,9 @@ use futures::{FutureExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     PeerId,
     gossipsub::{
-        self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance,
-        MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash,
-        TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
+        self, ConfigBuilder, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity,
+        MessageId, PeerScoreParams, PeerScoreThresholds, TopicHash, TopicScoreParams, ValidationMode,
+        WhitelistSubscriptionFilter,
     },
     identity::Keypair,
     metrics::Registry,
@@ -31,15 +31,11 @@ use super::{
 const MESH: (usize, usize, usize) = (6, 5, 12);
 /// Of the mesh, peers that we dialled ourselves: below the minimum and at most half of what is wanted.
 const MESH_OUTBOUND: usize = 2;
-const _: () = assert!(
-    MESH.1 <= MESH.0 && MESH.0 <= MESH.2 && MESH_OUTBOUND < MESH.1 && MESH_OUTBOUND * 2 <= MESH.0
-);
+const _: () = assert!(MESH.1 <= MESH.0 && MESH.0 <= MESH.2 && MESH_OUTBOUND < MESH.1 && MESH_OUTBOUND * 2 <= MESH.0);
 
 /// Gossipsub with an allow-list of topics.
-pub type Gossipsub = gossipsub::Behaviour<
-    gossipsub::IdentityTransform,
-    MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>,
->;
+pub type Gossipsub =
+    gossipsub::Behaviour<gossipsub::IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
 /// What a gossip item is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,10 +75,7 @@ impl Topics {
             .chain([Topic::Attestations, Topic::Market])
             .map(|topic| (topic, IdentTopic::new(topic.name(names))))
             .collect();
-        let by_hash = by_topic
-            .iter()
-            .map(|(topic, ident)| (ident.hash(), *topic))
-            .collect();
+        let by_hash = by_topic.iter().map(|(topic, ident)| (ident.hash(), *topic)).collect();
         Self { by_topic, by_hash }
     }
 
@@ -132,13 +125,8 @@ pub fn behaviour(
     let privacy = MessageAuthenticity::Signed(keys.clone());
     let mut gossip = Gossipsub::new_with_subscription_filter(privacy, config, filter)
         .map_err(|error| setup(&error))?
-        .with_metrics(
-            registry.sub_registry_with_prefix("gossipsub"),
-            gossipsub::MetricsConfig::default(),
-        );
-    gossip
-        .with_peer_score(scores(topics, dev), PeerScoreThresholds::default())
-        .map_err(|error| setup(&error))?;
+        .with_metrics(registry.sub_registry_with_prefix("gossipsub"), gossipsub::MetricsConfig::default());
+    gossip.with_peer_score(scores(topics, dev), PeerScoreThresholds::default()).map_err(|error| setup(&error))?;
     for topic in topics.by_topic.values() {
         gossip.subscribe(topic).map_err(|error| setup(&error))?;
     }
@@ -148,10 +136,7 @@ pub fn behaviour(
 /// BLAKE3 of topic and content.
 fn content_id(message: &Message) -> MessageId {
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(message.topic.as_str().as_bytes())
-        .update(&[0])
-        .update(&message.data);
+    hasher.update(message.topic.as_str().as_bytes()).update(&[0]).update(&message.data);
     MessageId::from(hasher.finalize().as_bytes().to_vec())
 }
 
@@ -165,21 +150,12 @@ fn scores(topics: &Topics, dev: bool) -> PeerScoreParams {
         mesh_failure_penalty_weight: 0.0,
         // Nine invalid items in quick succession reach the graylist; one is forgotten within minutes.
         invalid_message_deliveries_weight: -1.0,
-        invalid_message_deliveries_decay: gossipsub::score_parameter_decay(Duration::from_secs(
-            300,
-        )),
+        invalid_message_deliveries_decay: gossipsub::score_parameter_decay(Duration::from_secs(300)),
         ..TopicScoreParams::default()
     };
-    let loopback = [
-        IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::LOCALHOST),
-    ];
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     PeerScoreParams {
-        topics: topics
-            .by_hash
-            .keys()
-            .map(|hash| (hash.clone(), topic.clone()))
-            .collect(),
+        topics: topics.by_hash.keys().map(|hash| (hash.clone(), topic.clone())).collect(),
         ip_colocation_factor_threshold: 3.0,
         ip_colocation_factor_whitelist: if dev { loopback.into() } else { HashSet::new() },
         // A node that restarts grafts again before its back-off is over, honestly.
@@ -229,16 +205,9 @@ impl GossipDesk {
         }
         let (sender, receiver) = oneshot::channel();
         let wait = tokio::time::timeout(VERDICT_TIME, receiver);
-        let judged = |verdict: Result<Result<_, _>, _>| {
-            verdict
-                .ok()
-                .and_then(Result::ok)
-                .unwrap_or(MessageAcceptance::Ignore)
-        };
-        self.verdicts.push(
-            wait.map(move |verdict| (id, source, judged(verdict)))
-                .boxed(),
-        );
+        let judged =
+            |verdict: Result<Result<_, _>, _>| verdict.ok().and_then(Result::ok).unwrap_or(MessageAcceptance::Ignore);
+        self.verdicts.push(wait.map(move |verdict| (id, source, judged(verdict))).boxed());
         Some(Verdict(sender))
     }
 }

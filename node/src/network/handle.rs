@@ -81,9 +81,7 @@ pub enum RequestError {
         lane: &'static str,
     },
     /// The request does not fit its lane.
-    #[error(
-        "a request of {size} bytes does not fit the {lane} lane ({limit} bytes): send less at once"
-    )]
+    #[error("a request of {size} bytes does not fit the {lane} lane ({limit} bytes): send less at once")]
     TooLarge {
         /// Encoded size in bytes.
         size: usize,
@@ -93,9 +91,7 @@ pub enum RequestError {
         lane: &'static str,
     },
     /// The exchange broke off.
-    #[error(
-        "node {to} broke off on the {lane} lane without an answer ({reason}): try again, or ask another node"
-    )]
+    #[error("node {to} broke off on the {lane} lane without an answer ({reason}): try again, or ask another node")]
     Closed {
         /// The node.
         to: NodeKey,
@@ -105,9 +101,7 @@ pub enum RequestError {
         reason: String,
     },
     /// The peer does not serve this lane.
-    #[error(
-        "node {to} does not speak this network's {lane} protocol: it runs another version or network"
-    )]
+    #[error("node {to} does not speak this network's {lane} protocol: it runs another version or network")]
     Unsupported {
         /// The node.
         to: NodeKey,
@@ -132,22 +126,13 @@ impl RequestError {
         };
         let lane = lane.name();
         match failure {
-            OutboundFailure::DialFailure => Self::NotConnected {
-                to,
-                reason: "dialling its addresses failed".to_owned(),
-            },
+            OutboundFailure::DialFailure => {
+                Self::NotConnected { to, reason: "dialling its addresses failed".to_owned() }
+            }
             OutboundFailure::Timeout => Self::Timeout { to, lane },
             OutboundFailure::UnsupportedProtocols => Self::Unsupported { to, lane },
-            OutboundFailure::ConnectionClosed => Self::Closed {
-                to,
-                lane,
-                reason: "connection closed".to_owned(),
-            },
-            OutboundFailure::Io(error) => Self::Closed {
-                to,
-                lane,
-                reason: error.to_string(),
-            },
+            OutboundFailure::ConnectionClosed => Self::Closed { to, lane, reason: "connection closed".to_owned() },
+            OutboundFailure::Io(error) => Self::Closed { to, lane, reason: error.to_string() },
         }
     }
 }
@@ -156,14 +141,10 @@ impl RequestError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The item does not fit.
-    #[error(
-        "a gossip item of {0} bytes does not fit ({MAX_GOSSIP} bytes): gossip its id and let peers ask for it"
-    )]
+    #[error("a gossip item of {0} bytes does not fit ({MAX_GOSSIP} bytes): gossip its id and let peers ask for it")]
     TooLarge(usize),
     /// The network does not have this shard.
-    #[error(
-        "topic {0:?} does not exist in this network: take the shard modulo the number of shards"
-    )]
+    #[error("topic {0:?} does not exist in this network: take the shard modulo the number of shards")]
     NoSuchTopic(Topic),
     /// All peers' queues are full.
     #[error("all peers are too slow to take more gossip: try again in a moment")]
@@ -178,18 +159,8 @@ pub enum PublishError {
 
 /// What handles ask of the loop.
 pub(super) enum Command {
-    Request {
-        to: PeerId,
-        lane: Lane,
-        request: wire::Request,
-        place: OwnedSemaphorePermit,
-        answer: Answer,
-    },
-    Publish {
-        topic: Topic,
-        data: Bytes,
-        done: oneshot::Sender<Result<(), PublishError>>,
-    },
+    Request { to: PeerId, lane: Lane, request: Box<wire::Request>, place: OwnedSemaphorePermit, answer: Answer },
+    Publish { topic: Topic, data: Bytes, done: oneshot::Sender<Result<(), PublishError>> },
     Shutdown,
 }
 
@@ -218,72 +189,34 @@ impl NetworkHandle {
 
     /// Ask one node something and wait for its answer, dialling it first when needed. A request to ourselves goes
     /// straight to our own inbound queue.
-    pub async fn request(
-        &self,
-        to: NodeKey,
-        request: wire::Request,
-    ) -> Result<wire::Response, RequestError> {
+    pub async fn request(&self, to: NodeKey, request: wire::Request) -> Result<wire::Response, RequestError> {
         let lane = Lane::of(&request).ok_or(RequestError::Empty)?;
         let (size, limit) = (request.encoded_len(), lane.limits().request_cap);
         if size > limit {
-            return Err(RequestError::TooLarge {
-                size,
-                limit,
-                lane: lane.name(),
-            });
+            return Err(RequestError::TooLarge { size, limit, lane: lane.name() });
         }
         if to == self.0.me {
             return self.request_self(lane, request).await;
         }
-        let unknown = || RequestError::NotConnected {
-            to,
-            reason: "its key is not an ed25519 key".to_owned(),
-        };
+        let unknown = || RequestError::NotConnected { to, reason: "its key is not an ed25519 key".to_owned() };
         let peer = keys::peer_id(&to).ok_or_else(unknown)?;
-        let place = timeout(
-            lane.limits().timeout,
-            Arc::clone(&self.0.places).acquire_owned(),
-        )
-        .await;
-        let place = place
-            .map_err(|_| RequestError::Busy)?
-            .map_err(|_| RequestError::Stopped)?;
+        let place = timeout(lane.limits().timeout, Arc::clone(&self.0.places).acquire_owned()).await;
+        let place = place.map_err(|_| RequestError::Busy)?.map_err(|_| RequestError::Stopped)?;
         let (answer, answered) = oneshot::channel();
-        let command = Command::Request {
-            to: peer,
-            lane,
-            request,
-            place,
-            answer,
-        };
-        self.0
-            .commands
-            .send(command)
-            .await
-            .map_err(|_| RequestError::Stopped)?;
+        let command = Command::Request { to: peer, lane, request: Box::new(request), place, answer };
+        self.0.commands.send(command).await.map_err(|_| RequestError::Stopped)?;
         // The stack times the exchange; this outer limit covers dialling and a stack that forgets.
         match timeout(lane.limits().timeout + DIAL_TIME, answered).await {
             Ok(outcome) => outcome.map_err(|_| RequestError::Stopped)?,
-            Err(_) => Err(RequestError::Timeout {
-                to,
-                lane: lane.name(),
-            }),
+            Err(_) => Err(RequestError::Timeout { to, lane: lane.name() }),
         }
     }
 
-    async fn request_self(
-        &self,
-        lane: Lane,
-        request: wire::Request,
-    ) -> Result<wire::Response, RequestError> {
+    async fn request_self(&self, lane: Lane, request: wire::Request) -> Result<wire::Response, RequestError> {
         let (to, lane_name) = (self.0.me, lane.name());
         let inbound = self.0.inbound.upgrade().ok_or(RequestError::Stopped)?;
         let (reply, answered) = Reply::new(None);
-        match inbound.try_send(Inbound::Request {
-            from: to,
-            request,
-            reply,
-        }) {
+        match inbound.try_send(Inbound::Request { from: to, request, reply }) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 return Ok(refusal("capacity", "the inbound queue is full", 200));
@@ -293,15 +226,8 @@ impl NetworkHandle {
         drop(inbound);
         match timeout(lane.limits().timeout, answered).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(_)) => Err(RequestError::Closed {
-                to,
-                lane: lane_name,
-                reason: "no answer was given".to_owned(),
-            }),
-            Err(_) => Err(RequestError::Timeout {
-                to,
-                lane: lane_name,
-            }),
+            Ok(Err(_)) => Err(RequestError::Closed { to, lane: lane_name, reason: "no answer was given".to_owned() }),
+            Err(_) => Err(RequestError::Timeout { to, lane: lane_name }),
         }
     }
 
@@ -311,11 +237,7 @@ impl NetworkHandle {
             return Err(PublishError::TooLarge(data.len()));
         }
         let (done, published) = oneshot::channel();
-        self.0
-            .commands
-            .send(Command::Publish { topic, data, done })
-            .await
-            .map_err(|_| PublishError::Stopped)?;
+        self.0.commands.send(Command::Publish { topic, data, done }).await.map_err(|_| PublishError::Stopped)?;
         published.await.map_err(|_| PublishError::Stopped)?
     }
 
@@ -344,13 +266,7 @@ impl NetworkHandle {
         if *key == self.0.me {
             return Some(Duration::ZERO);
         }
-        self.0
-            .view
-            .borrow()
-            .peers
-            .iter()
-            .find(|peer| peer.key == *key)?
-            .rtt
+        self.0.view.borrow().peers.iter().find(|peer| peer.key == *key)?.rtt
     }
 
     /// The addresses we listen on, ports filled in, without `/p2p`. Empty until the system has opened them.
@@ -363,10 +279,7 @@ impl NetworkHandle {
         let Some(me) = keys::peer_id(&self.0.me) else {
             return Vec::new();
         };
-        self.listen_addresses()
-            .into_iter()
-            .filter_map(|address| address.with_p2p(me).ok())
-            .collect()
+        self.listen_addresses().into_iter().filter_map(|address| address.with_p2p(me).ok()).collect()
     }
 
     /// Counters since the start.

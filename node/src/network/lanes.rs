@@ -56,12 +56,9 @@ impl Lane {
     pub fn of(request: &wire::Request) -> Option<Self> {
         Some(match request.body.as_ref()? {
             Body::Submit(_) | Body::Assign(_) => Self::Order,
-            Body::Log(_)
-            | Body::Heads(_)
-            | Body::Item(_)
-            | Body::Process(_)
-            | Body::Result(_)
-            | Body::Results(_) => Self::Read,
+            Body::Log(_) | Body::Heads(_) | Body::Item(_) | Body::Process(_) | Body::Result(_) | Body::Results(_) => {
+                Self::Read
+            }
             Body::Quote(_) | Body::Award(_) => Self::Market,
             Body::Eval(_) | Body::DryRun(_) => Self::Compute,
         })
@@ -93,15 +90,7 @@ impl Lane {
             Self::Market => (100, 400, 64, 256),
             Self::Compute => (200, 800, 128, 512),
         };
-        LaneLimits {
-            request_cap,
-            response_cap,
-            timeout: Duration::from_secs(seconds),
-            rate,
-            burst,
-            streams,
-            open,
-        }
+        LaneLimits { request_cap, response_cap, timeout: Duration::from_secs(seconds), rate, burst, streams, open }
     }
 }
 
@@ -116,13 +105,7 @@ pub struct Reply {
 impl Reply {
     pub(super) fn new(share: Option<Share>) -> (Self, oneshot::Receiver<wire::Response>) {
         let (answer, receiver) = oneshot::channel();
-        (
-            Self {
-                answer,
-                _share: share,
-            },
-            receiver,
-        )
+        (Self { answer, _share: share }, receiver)
     }
 
     /// Answer. Nothing happens when the caller is gone.
@@ -144,39 +127,20 @@ impl Reply {
 
 /// A response that refuses; final unless there is advice when to try again.
 pub fn refusal(code: &str, reason: impl Into<String>, retry_after_ms: u64) -> wire::Response {
-    let refusal = wire::Refusal {
-        code: code.to_owned(),
-        reason: reason.into(),
-        retry_after_ms,
-        is_final: retry_after_ms == 0,
-    };
-    wire::Response {
-        body: Some(wire::response::Body::Refusal(refusal)),
-    }
+    let refusal =
+        wire::Refusal { code: code.to_owned(), reason: reason.into(), retry_after_ms, is_final: retry_after_ms == 0 };
+    wire::Response { body: Some(wire::response::Body::Refusal(refusal)) }
 }
 
 /// The refusal for a frame that could not be handed on.
 pub(super) fn fault_refusal(lane: Lane, fault: Fault) -> wire::Response {
     let cap = lane.limits().request_cap;
     match fault {
-        Fault::TooLarge => refusal(
-            "too_large",
-            format!(
-                "a request on the {} lane has at most {cap} bytes",
-                lane.name()
-            ),
-            0,
-        ),
-        Fault::Malformed => refusal(
-            "malformed",
-            "the frame holds no request this version knows",
-            0,
-        ),
-        Fault::Overloaded => refusal(
-            "capacity",
-            "too many bytes are being worked on; try again shortly",
-            500,
-        ),
+        Fault::TooLarge => {
+            refusal("too_large", format!("a request on the {} lane has at most {cap} bytes", lane.name()), 0)
+        }
+        Fault::Malformed => refusal("malformed", "the frame holds no request this version knows", 0),
+        Fault::Overloaded => refusal("capacity", "too many bytes are being worked on; try again shortly", 500),
     }
 }
 
@@ -186,11 +150,7 @@ pub(super) fn fitting(lane: Lane, response: wire::Response) -> wire::Response {
     if size <= cap {
         return response;
     }
-    refusal(
-        "too_large",
-        format!("the answer has {size} bytes, {cap} fit: ask for less"),
-        0,
-    )
+    refusal("too_large", format!("the answer has {size} bytes, {cap} fit: ask for less"), 0)
 }
 
 /// A question of ours that awaits its answer.
@@ -202,11 +162,7 @@ pub(super) struct Pending {
 }
 
 /// An answer that is ready for the wire; `None` when the reply was dropped or came too late.
-pub(super) type Answered = (
-    Lane,
-    ResponseChannel<wire::Response>,
-    Option<wire::Response>,
-);
+pub(super) type Answered = (Lane, ResponseChannel<wire::Response>, Option<wire::Response>);
 
 /// All questions under way.
 #[derive(Default)]
@@ -256,10 +212,7 @@ impl LaneDesk {
     ) {
         *self.open.entry(lane).or_default() += 1;
         let wait = tokio::time::timeout(lane.limits().timeout, answer);
-        self.answers.push(
-            wait.map(move |answer| (lane, channel, answer.ok().and_then(Result::ok)))
-                .boxed(),
-        );
+        self.answers.push(wait.map(move |answer| (lane, channel, answer.ok().and_then(Result::ok))).boxed());
     }
 
     /// One question of theirs is done with.

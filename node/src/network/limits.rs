@@ -58,12 +58,7 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// A full bucket: `rate` tokens a second, at most `burst` saved up.
     pub fn new(rate: u32, burst: u32, now: Instant) -> Self {
-        Self {
-            tokens: burst.into(),
-            burst: burst.into(),
-            rate: rate.into(),
-            filled: now,
-        }
+        Self { tokens: burst.into(), burst: burst.into(), rate: rate.into(), filled: now }
     }
 
     /// Take one token, or fail.
@@ -106,9 +101,7 @@ pub struct Rates(LruCache<PeerId, PeerRates>);
 impl Rates {
     /// No peer known yet.
     pub fn new() -> Self {
-        Self(LruCache::new(
-            std::num::NonZeroUsize::new(MAX_RATED_PEERS).unwrap_or(std::num::NonZeroUsize::MIN),
-        ))
+        Self(LruCache::new(std::num::NonZeroUsize::new(MAX_RATED_PEERS).unwrap_or(std::num::NonZeroUsize::MIN)))
     }
 
     /// May `peer` ask one more thing on `lane`?
@@ -124,10 +117,7 @@ impl Rates {
 
     /// May `peer` hand us one more gossip item?
     pub fn gossip(&mut self, peer: PeerId, now: Instant) -> bool {
-        self.0
-            .get_or_insert_mut(peer, || PeerRates::new(now))
-            .gossip
-            .take(now)
+        self.0.get_or_insert_mut(peer, || PeerRates::new(now)).gossip.take(now)
     }
 }
 
@@ -150,3 +140,6 @@ impl Budget {
         Arc::clone(&self.0).try_acquire_many_owned(kib).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

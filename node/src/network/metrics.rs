@@ -79,29 +79,15 @@ impl Counters {
     pub fn register(registry: &mut Registry) -> Arc<Self> {
         let counters = Self::default();
         let registry = registry.sub_registry_with_prefix("weft_network");
-        registry.register(
-            "requests",
-            "Requests by lane and what became of them",
-            counters.requests.clone(),
-        );
-        registry.register(
-            "gossip",
-            "Gossip items by what became of them",
-            counters.gossip.clone(),
-        );
+        registry.register("requests", "Requests by lane and what became of them", counters.requests.clone());
+        registry.register("gossip", "Gossip items by what became of them", counters.gossip.clone());
         registry.register("limits", "Bounds reached", counters.limits.clone());
-        registry.register(
-            "wrong_network",
-            "Peers of other networks turned away",
-            counters.wrong_network.clone(),
-        );
+        registry.register("wrong_network", "Peers of other networks turned away", counters.wrong_network.clone());
         Arc::new(counters)
     }
 
     pub(super) fn request(&self, lane: Lane, event: RequestEvent) {
-        self.requests
-            .get_or_create(&request_labels(lane, event))
-            .inc();
+        self.requests.get_or_create(&request_labels(lane, event)).inc();
     }
 
     pub(super) fn gossip(&self, event: GossipEvent) {
@@ -141,11 +127,7 @@ impl Counters {
     }
 
     fn lane(&self, lane: Lane) -> LaneStatus {
-        let count = |event| {
-            self.requests
-                .get_or_create(&request_labels(lane, event))
-                .get()
-        };
+        let count = |event| self.requests.get_or_create(&request_labels(lane, event)).get();
         LaneStatus {
             lane: lane.name(),
             sent: count(RequestEvent::Sent),
@@ -165,10 +147,7 @@ fn request_labels(lane: Lane, event: RequestEvent) -> LaneLabels {
         RequestEvent::Received => "received",
         RequestEvent::Refused => "refused",
     };
-    LaneLabels {
-        lane: lane.name(),
-        what,
-    }
+    LaneLabels { lane: lane.name(), what }
 }
 
 fn gossip_label(event: GossipEvent) -> What {

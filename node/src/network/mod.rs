@@ -7,6 +7,7 @@
 //! The task does bookkeeping only. Frames are encoded and decoded in the connections' own tasks, and signatures are
 //! checked by the consumer of the queue, which reports a [`Verdict`] for each gossip item.
 
+mod anchors;
 mod behaviour;
 mod codec;
 mod config;
@@ -30,7 +31,7 @@ pub use prometheus_client::registry::Registry;
 pub use weft_protocol::keys::NodeKey;
 
 pub use self::{
-    config::{MAX_SHARDS, NetworkConfig, NetworkError},
+    config::{Bounds, MAX_SHARDS, NetworkConfig, NetworkError},
     gossip::{Topic, Verdict},
     handle::{NetworkHandle, PeerView, PublishError, RequestError, View},
     lanes::{Lane, LaneLimits, Reply, refusal},
@@ -77,9 +78,11 @@ impl Network {
         registry: Option<&mut Registry>,
     ) -> Result<(NetworkHandle, mpsc::Receiver<Inbound>), NetworkError> {
         let mut unseen = Registry::default();
-        let (handle, inbound, service) =
-            service::Service::new(&config, registry.unwrap_or(&mut unseen))?;
+        let (handle, inbound, service) = service::Service::new(&config, registry.unwrap_or(&mut unseen))?;
         tokio::spawn(service.run());
         Ok((handle, inbound))
     }
 }
+
+#[cfg(test)]
+mod hostile_tests;

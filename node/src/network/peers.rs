@@ -82,13 +82,7 @@ pub struct Peers {
 impl Peers {
     /// An empty book of the node `me`.
     pub fn new(me: PeerId, dev: bool) -> Self {
-        Self {
-            me,
-            dev,
-            known: HashMap::new(),
-            live: HashMap::new(),
-            jitter: RandomState::new(),
-        }
+        Self { me, dev, known: HashMap::new(), live: HashMap::new(), jitter: RandomState::new() }
     }
 
     /// Keep connected to `peer`, for ever.
@@ -104,13 +98,7 @@ impl Peers {
     }
 
     /// `peer` is said to live at `address`; `confirmed` when it said so itself. False when the address is of no use.
-    pub fn learn(
-        &mut self,
-        peer: PeerId,
-        address: &Multiaddr,
-        confirmed: bool,
-        now: Instant,
-    ) -> bool {
+    pub fn learn(&mut self, peer: PeerId, address: &Multiaddr, confirmed: bool, now: Instant) -> bool {
         let Some(address) = usable(address, &peer, self.dev).filter(|_| peer != self.me) else {
             return false;
         };
@@ -118,10 +106,7 @@ impl Peers {
         if !room && !self.known.contains_key(&peer) {
             return false;
         }
-        self.known
-            .entry(peer)
-            .or_insert_with(|| Known::new(now))
-            .add(address, confirmed);
+        self.known.entry(peer).or_insert_with(|| Known::new(now)).add(address, confirmed);
         true
     }
 
@@ -129,13 +114,7 @@ impl Peers {
     pub fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
         self.known
             .get(peer)
-            .map(|known| {
-                known
-                    .addresses
-                    .iter()
-                    .map(|entry| entry.address.clone())
-                    .collect()
-            })
+            .map(|known| known.addresses.iter().map(|entry| entry.address.clone()).collect())
             .unwrap_or_default()
     }
 
@@ -144,22 +123,13 @@ impl Peers {
         let mut room = TARGET_PEERS.saturating_sub(self.live.len());
         let mut due = Vec::new();
         for (peer, known) in &mut self.known {
-            let ready = !self.live.contains_key(peer)
-                && known.next_dial <= now
-                && !known.addresses.is_empty();
+            let ready = !self.live.contains_key(peer) && known.next_dial <= now && !known.addresses.is_empty();
             if !ready || (!known.wanted && room == 0) {
                 continue;
             }
             room = room.saturating_sub(usize::from(!known.wanted));
             known.next_dial = now + DIAL_DEADLINE;
-            due.push((
-                *peer,
-                known
-                    .addresses
-                    .iter()
-                    .map(|entry| entry.address.clone())
-                    .collect(),
-            ));
+            due.push((*peer, known.addresses.iter().map(|entry| entry.address.clone()).collect()));
         }
         due
     }
@@ -167,32 +137,21 @@ impl Peers {
     /// Wanted peers that are not connected and keep failing, or have no address: to be looked up.
     pub fn missing(&self) -> Vec<PeerId> {
         let missing = |(peer, known): &(&PeerId, &Known)| {
-            known.wanted
-                && !self.live.contains_key(*peer)
-                && (known.addresses.is_empty() || known.failures >= 2)
+            known.wanted && !self.live.contains_key(*peer) && (known.addresses.is_empty() || known.failures >= 2)
         };
-        self.known
-            .iter()
-            .filter(missing)
-            .map(|(peer, _)| *peer)
-            .collect()
+        self.known.iter().filter(missing).map(|(peer, _)| *peer).collect()
     }
 
     /// Dialling `peer` failed. `dead` are the addresses that did not work: hearsay among them is forgotten.
     pub fn failed(&mut self, peer: &PeerId, dead: &[Multiaddr], now: Instant) {
-        let delay_jitter = self
-            .jitter
-            .hash_one((peer, self.known.get(peer).map(|known| known.failures)));
+        let delay_jitter = self.jitter.hash_one((peer, self.known.get(peer).map(|known| known.failures)));
         let Some(known) = self.known.get_mut(peer) else {
             return;
         };
-        let bare = |address: &Multiaddr| {
-            super::config::split_peer(address).map_or_else(|| address.clone(), |(_, bare)| bare)
-        };
+        let bare =
+            |address: &Multiaddr| super::config::split_peer(address).map_or_else(|| address.clone(), |(_, bare)| bare);
         let dead: Vec<_> = dead.iter().map(bare).collect();
-        known
-            .addresses
-            .retain(|entry| entry.confirmed || !dead.contains(&entry.address));
+        known.addresses.retain(|entry| entry.confirmed || !dead.contains(&entry.address));
         known.failures = known.failures.saturating_add(1);
         known.next_dial = now + delay(known.failures, delay_jitter);
         if !known.wanted && (known.failures >= MAX_FAILURES || known.addresses.is_empty()) {
@@ -222,12 +181,7 @@ impl Peers {
         if dialled {
             self.learn(peer, &address, true, now);
         }
-        let fresh = || Live {
-            links: Vec::new(),
-            since: std::time::Instant::now(),
-            rtt: None,
-            agent: None,
-        };
+        let fresh = || Live { links: Vec::new(), since: std::time::Instant::now(), rtt: None, agent: None };
         let live = self.live.entry(peer).or_insert_with(fresh);
         let old = live
             .links
@@ -235,12 +189,7 @@ impl Peers {
             .filter(|link| now.saturating_duration_since(link.since) > SETTLE)
             .map(|link| link.id)
             .collect();
-        live.links.push(Link {
-            id,
-            address,
-            since: now,
-            lost_pings: 0,
-        });
+        live.links.push(Link { id, address, since: now, lost_pings: 0 });
         old
     }
 
@@ -256,10 +205,7 @@ impl Peers {
         self.live.remove(peer);
         let jitter = self.jitter.hash_one(peer);
         if let Some(known) = self.known.get_mut(peer) {
-            known.next_dial = known
-                .next_dial
-                .max(now + delay(0, jitter))
-                .min(now + LAST_DELAY);
+            known.next_dial = known.next_dial.max(now + delay(0, jitter)).min(now + LAST_DELAY);
         }
         true
     }
@@ -280,19 +226,22 @@ impl Peers {
             return false;
         };
         if let Some(rtt) = rtt {
-            live.rtt = Some(live.rtt.map_or(rtt, |old| {
-                (old * (100 - RTT_WEIGHT) + rtt * RTT_WEIGHT) / 100
-            }));
+            live.rtt = Some(live.rtt.map_or(rtt, |old| (old * (100 - RTT_WEIGHT) + rtt * RTT_WEIGHT) / 100));
         }
         let Some(link) = live.links.iter_mut().find(|link| link.id == id) else {
             return false;
         };
-        link.lost_pings = if rtt.is_some() {
-            0
-        } else {
-            link.lost_pings.saturating_add(1)
-        };
+        link.lost_pings = if rtt.is_some() { 0 } else { link.lost_pings.saturating_add(1) };
         link.lost_pings >= 2
+    }
+
+    /// Where the connected peers can be dialled again, at most four addresses each, with `/p2p`.
+    pub fn anchors(&self) -> Vec<Multiaddr> {
+        let ours = self.live.iter().filter(|(_, live)| live.agent.is_some());
+        ours.flat_map(|(peer, _)| {
+            self.addresses(peer).into_iter().take(4).filter_map(|address| address.with_p2p(*peer).ok())
+        })
+        .collect()
     }
 
     /// The connected peers.
@@ -303,20 +252,11 @@ impl Peers {
 
 impl Known {
     fn new(now: Instant) -> Self {
-        Self {
-            addresses: Vec::new(),
-            wanted: false,
-            failures: 0,
-            next_dial: now,
-        }
+        Self { addresses: Vec::new(), wanted: false, failures: 0, next_dial: now }
     }
 
     fn add(&mut self, address: Multiaddr, confirmed: bool) {
-        if let Some(entry) = self
-            .addresses
-            .iter_mut()
-            .find(|entry| entry.address == address)
-        {
+        if let Some(entry) = self.addresses.iter_mut().find(|entry| entry.address == address) {
             entry.confirmed |= confirmed;
             return;
         }
@@ -338,13 +278,9 @@ impl Known {
 fn delay(failures: u32, jitter: u64) -> Duration {
     let base = match failures {
         0 => Duration::from_millis(200),
-        _ => FIRST_DELAY
-            .saturating_mul(1 << (failures - 1).min(10))
-            .min(LAST_DELAY),
+        _ => FIRST_DELAY.saturating_mul(1 << (failures - 1).min(10)).min(LAST_DELAY),
     };
-    let quarter = u64::try_from(base.as_millis() / 4)
-        .unwrap_or_default()
-        .max(1);
+    let quarter = u64::try_from(base.as_millis() / 4).unwrap_or_default().max(1);
     base.saturating_sub(Duration::from_millis(jitter % quarter))
 }
 
@@ -359,13 +295,8 @@ fn usable(address: &Multiaddr, peer: &PeerId, dev: bool) -> Option<Multiaddr> {
     let parts: Vec<_> = bare.iter().collect();
     let public = match parts.first()? {
         Protocol::Ip4(ip) if !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast() => {
-            let shared =
-                u32::from(*ip) >> 22 == u32::from(std::net::Ipv4Addr::new(100, 64, 0, 0)) >> 22;
-            !(ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_documentation()
-                || shared)
+            let shared = u32::from(*ip) >> 22 == u32::from(std::net::Ipv4Addr::new(100, 64, 0, 0)) >> 22;
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || shared)
         }
         Protocol::Ip6(ip) if !ip.is_unspecified() && !ip.is_multicast() => {
             !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
@@ -379,3 +310,6 @@ fn usable(address: &Multiaddr, peer: &PeerId, dev: bool) -> Option<Multiaddr> {
     };
     (plain && (public || dev)).then_some(bare)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The network loop: one task that owns the swarm. Each arm hands its event to one function and returns quickly.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -11,10 +11,7 @@ use libp2p::{
     metrics::{Metrics, Recorder, Registry},
     ping,
     request_response::{self, ResponseChannel},
-    swarm::{
-        ConnectionDenied, ConnectionError, ConnectionId, DialError, ListenError, SwarmEvent,
-        dial_opts::DialOpts,
-    },
+    swarm::{ConnectionDenied, ConnectionError, ConnectionId, DialError, ListenError, SwarmEvent, dial_opts::DialOpts},
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -23,7 +20,7 @@ use tokio::{
 use weft_protocol::wire;
 
 use super::{
-    Inbound, NodeKey,
+    Inbound, NodeKey, anchors,
     behaviour::{self, Behaviour, BehaviourEvent},
     codec::{Fault, RequestFrame},
     config::{MAX_SHARDS, Names, NetworkConfig, NetworkError},
@@ -42,6 +39,9 @@ mod events;
 /// How often dialling, walking and pardoning are looked at.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Remembered peers are written at most this often.
+const SAVE: Duration = Duration::from_secs(1);
+
 /// What the loop shows to the outside.
 struct Windows {
     inbound: mpsc::Sender<Inbound>,
@@ -58,6 +58,14 @@ struct World {
     peers: Peers,
     discovery: Discovery,
     rates: Rates,
+    anchors: Anchors,
+}
+
+/// The file of remembered peers, and whether it is out of date.
+struct Anchors {
+    file: Option<PathBuf>,
+    stale: bool,
+    saved: Instant,
 }
 
 /// The owner of the swarm.
@@ -80,8 +88,8 @@ impl Service {
         if config.shards == 0 || config.shards > MAX_SHARDS {
             return Err(NetworkError::Shards(config.shards));
         }
-        if config.inbound_queue < 4 {
-            return Err(NetworkError::Queue(config.inbound_queue));
+        if config.bounds.inbound_queue < 4 {
+            return Err(NetworkError::Queue(config.bounds.inbound_queue));
         }
         let names = Names::new(&config.network_id);
         let topics = Topics::new(&names, config.shards);
@@ -90,10 +98,10 @@ impl Service {
         let mut swarm = behaviour::swarm(config, &names, &topics, registry)?;
         listen(&mut swarm, config)?;
         let me = *swarm.local_peer_id();
-        let key = keys::node_key(&me)
-            .ok_or_else(|| NetworkError::Setup("the node has no ed25519 identity".to_owned()))?;
+        let key =
+            keys::node_key(&me).ok_or_else(|| NetworkError::Setup("the node has no ed25519 identity".to_owned()))?;
         let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
-        let (inbound, inbound_out) = mpsc::channel(config.inbound_queue);
+        let (inbound, inbound_out) = mpsc::channel(config.bounds.inbound_queue);
         let (view, view_out) = watch::channel(Arc::default());
         let (connected, connected_out) = watch::channel(Arc::default());
         let handle = NetworkHandle(Arc::new(Shared {
@@ -113,23 +121,11 @@ impl Service {
             peers: address_book(me, config)?,
             discovery: Discovery::new(Instant::now()),
             rates: Rates::new(),
+            anchors: Anchors { file: config.peers_file.clone(), stale: false, saved: Instant::now() },
         };
-        let windows = Windows {
-            inbound,
-            view,
-            connected,
-            counters,
-            metrics,
-        };
-        let service = Self {
-            swarm,
-            commands,
-            lanes: LaneDesk::default(),
-            gossip: GossipDesk::default(),
-            world,
-            windows,
-            tick,
-        };
+        let windows = Windows { inbound, view, connected, counters, metrics };
+        let service =
+            Self { swarm, commands, lanes: LaneDesk::default(), gossip: GossipDesk::default(), world, windows, tick };
         Ok((handle, inbound_out, service))
     }
 
@@ -150,15 +146,22 @@ impl Service {
 
     fn on_tick(&mut self) {
         let now = Instant::now();
+        self.remember(now);
         self.world.discovery.pardon(self.swarm.behaviour_mut(), now);
-        self.world
-            .discovery
-            .walk(self.swarm.behaviour_mut(), &self.world.peers, now);
+        self.world.discovery.walk(self.swarm.behaviour_mut(), &self.world.peers, now);
         for (peer, addresses) in self.world.peers.due(now) {
             // Already dialling is fine; every other failure comes back as an event.
-            let _ = self
-                .swarm
-                .dial(DialOpts::peer_id(peer).addresses(addresses).build());
+            let _ = self.swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build());
+        }
+    }
+
+    fn remember(&mut self, now: Instant) {
+        let anchors = &mut self.world.anchors;
+        if anchors.stale && now.saturating_duration_since(anchors.saved) > SAVE {
+            (anchors.stale, anchors.saved) = (false, now);
+            if let Some(file) = anchors.file.clone() {
+                anchors::save(file, self.world.peers.anchors());
+            }
         }
     }
 
@@ -166,19 +169,9 @@ impl Service {
     fn on_command(&mut self, command: Option<Command>) -> bool {
         match command {
             None | Some(Command::Shutdown) => return false,
-            Some(Command::Request {
-                to,
-                lane,
-                request,
-                place,
-                answer,
-            }) => {
-                let pending = Pending {
-                    to,
-                    answer,
-                    _place: place,
-                };
-                self.ask(lane, request, pending);
+            Some(Command::Request { to, lane, request, place, answer }) => {
+                let pending = Pending { to, answer, _place: place };
+                self.ask(lane, *request, pending);
             }
             Some(Command::Publish { topic, data, done }) => {
                 // The publisher may have given up waiting.
@@ -195,36 +188,18 @@ impl Service {
             return not_connected(&to, pending.answer);
         }
         self.windows.counters.request(lane, RequestEvent::Sent);
-        let frame = RequestFrame {
-            body: Ok(request),
-            share: None,
-        };
-        let id = self
-            .swarm
-            .behaviour_mut()
-            .lane(lane)
-            .send_request_with_addresses(&to, frame, addresses);
+        let frame = RequestFrame { body: Ok(request), share: None };
+        let id = self.swarm.behaviour_mut().lane(lane).send_request_with_addresses(&to, frame, addresses);
         self.lanes.asked(lane, id, pending);
     }
 
     fn publish(&mut self, topic: Topic, data: &Bytes) -> Result<(), PublishError> {
-        let hash = self
-            .world
-            .topics
-            .hash(topic)
-            .ok_or(PublishError::NoSuchTopic(topic))?;
+        let hash = self.world.topics.hash(topic).ok_or(PublishError::NoSuchTopic(topic))?;
         let counters = &self.windows.counters;
-        match self
-            .swarm
-            .behaviour_mut()
-            .gossip
-            .publish(hash, data.to_vec())
-        {
+        match self.swarm.behaviour_mut().gossip.publish(hash, data.to_vec()) {
             Ok(_) => counters.gossip(GossipEvent::Published),
             Err(gossipsub::PublishError::Duplicate) => {}
-            Err(gossipsub::PublishError::NoPeersSubscribedToTopic) => {
-                counters.gossip(GossipEvent::Alone)
-            }
+            Err(gossipsub::PublishError::NoPeersSubscribedToTopic) => counters.gossip(GossipEvent::Alone),
             Err(gossipsub::PublishError::AllQueuesFull(_)) => return Err(PublishError::Busy),
             Err(gossipsub::PublishError::MessageTooLarge) => {
                 return Err(PublishError::TooLarge(data.len()));
@@ -239,11 +214,7 @@ impl Service {
         // Without a response the channel is dropped here, which ends the caller's wait.
         let Some(response) = response else { return };
         // The caller may have hung up.
-        let _ = self
-            .swarm
-            .behaviour_mut()
-            .lane(lane)
-            .send_response(channel, lanes::fitting(lane, response));
+        let _ = self.swarm.behaviour_mut().lane(lane).send_response(channel, lanes::fitting(lane, response));
     }
 
     fn on_judged(&mut self, judged: &Judged) {
@@ -253,42 +224,22 @@ impl Service {
             MessageAcceptance::Reject => GossipEvent::Rejected,
             MessageAcceptance::Ignore => GossipEvent::Ignored,
         });
-        self.swarm
-            .behaviour_mut()
-            .gossip
-            .report_message_validation_result(id, source, acceptance.clone());
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, source, *acceptance);
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         self.windows.metrics.record(&event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let address = endpoint.get_remote_address().clone();
                 self.on_connected(peer_id, connection_id, address, endpoint.is_dialer());
             }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                connection_id,
-                cause,
-                ..
-            } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 self.on_closed(&peer_id, connection_id, cause.as_ref());
             }
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => self.on_dial_failed(peer, &error),
-            SwarmEvent::IncomingConnectionError {
-                error: ListenError::Denied { cause },
-                ..
-            } => self.on_denied(&cause),
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => self.on_dial_failed(peer, &error),
+            SwarmEvent::IncomingConnectionError { error: ListenError::Denied { cause }, .. } => self.on_denied(&cause),
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
                 self.show();
@@ -310,22 +261,15 @@ impl Service {
             BehaviourEvent::Market(event) => self.on_lane(Lane::Market, event),
             BehaviourEvent::Compute(event) => self.on_lane(Lane::Compute, event),
             // Limits and the block list never speak.
-            BehaviourEvent::Connections(_)
-            | BehaviourEvent::Memory(_)
-            | BehaviourEvent::Blocked(_) => {}
+            BehaviourEvent::Connections(_) | BehaviourEvent::Memory(_) | BehaviourEvent::Blocked(_) => {}
         }
     }
 }
 
 fn listen(swarm: &mut Swarm<Behaviour>, config: &NetworkConfig) -> Result<(), NetworkError> {
     for address in &config.listen {
-        let failed = |reason: String| NetworkError::Listen {
-            address: address.clone(),
-            reason,
-        };
-        swarm
-            .listen_on(address.clone())
-            .map_err(|error| failed(error.to_string()))?;
+        let failed = |reason: String| NetworkError::Listen { address: address.clone(), reason };
+        swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
     }
     for address in &config.external {
         swarm.add_external_address(address.clone());
@@ -340,6 +284,9 @@ fn address_book(me: PeerId, config: &NetworkConfig) -> Result<Peers, NetworkErro
     for (peer, address) in config.boot_peers()? {
         peers.want(peer, Some(address), now);
     }
+    for (peer, address) in config.peers_file.iter().flat_map(anchors::load) {
+        peers.learn(peer, &address, true, now);
+    }
     for member in &config.members {
         let peer = keys::peer_id(member).ok_or(NetworkError::BadMember(*member))?;
         peers.want(peer, None, now);
@@ -349,10 +296,7 @@ fn address_book(me: PeerId, config: &NetworkConfig) -> Result<Peers, NetworkErro
 
 fn not_connected(to: &PeerId, answer: Answer) {
     let error = match keys::node_key(to) {
-        Some(to) => RequestError::NotConnected {
-            to,
-            reason: "no address of it is known".to_owned(),
-        },
+        Some(to) => RequestError::NotConnected { to, reason: "no address of it is known".to_owned() },
         None => RequestError::Stopped,
     };
     // The asker may have given up.

@@ -80,3 +80,39 @@ pub fn aos(engine: &Engine) -> Module {
 pub fn vectors() -> serde_json::Value {
     serde_json::from_str(include_str!("../vectors/ao-handle.json")).unwrap()
 }
+
+/// The example process that is committed with its source.
+pub const COUNTER: &[u8] = include_bytes!("../../../examples/counter-c/counter.wasm");
+
+/// The sender of [`message`].
+pub const SENDER: &str = "iX8y3YgvOqT-AIKGMBO5bNWDY6A0RNFn-LmwzjTELgA";
+
+/// A message object with these tags, from [`SENDER`].
+pub fn message(tags: &[(&str, &str)], data: &str) -> String {
+    let tags: Vec<_> = tags.iter().map(|(name, value)| serde_json::json!({"name": name, "value": value})).collect();
+    serde_json::json!({"Id": "", "Data": data, "Owner": SENDER, "From": SENDER, "Tags": tags}).to_string()
+}
+
+/// A module of the plain convention: 128 KiB of memory of which message and environment get the second half, a mutable
+/// global `$g` (i64), and `handle` with this body, written as wasm text.
+pub fn plain(handle: &str) -> Vec<u8> {
+    wat::parse_str(format!(
+        r#"(module
+            (memory (export "memory") 2)
+            (global $top (mut i32) (i32.const 65536))
+            (global $g (mut i64) (i64.const 0))
+            (func (export "alloc") (param i32) (result i32)
+                (local i32)
+                (local.set 1 (global.get $top))
+                (global.set $top (i32.add (local.get 1) (local.get 0)))
+                (local.get 1))
+            (func $handle (export "handle") (param i32 i32 i32 i32) (result i64)
+                (global.set $top (i32.const 65536))
+                {handle})
+            (data (i32.const 16) "{{\"ok\":true,\"response\":{{\"Output\":\"fine\"}}}}"))"#
+    ))
+    .unwrap()
+}
+
+/// The answer that modules made by [`plain`] hold at address 16, packed.
+pub const FINE: &str = "(i64.const 0x1000000028)";

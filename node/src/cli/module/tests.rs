@@ -13,3 +13,11 @@ fn formats_are_told_apart_by_the_memory() {
         guess_format(&wide[..cut]);
     }
 }
+
+#[test]
+fn the_example_has_the_same_id_everywhere() {
+    let signer = Ed25519Signer::from_seed(*Id::sha256(b"weft example modules").as_bytes());
+    let item = || module_item(&signer, EXAMPLE_WASM.to_vec(), PLAIN_FORMAT, &[]).unwrap().id();
+    assert_eq!(item(), item());
+    assert!(EXAMPLE_WASM.starts_with(b"\0asm"));
+}

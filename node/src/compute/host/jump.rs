@@ -14,16 +14,9 @@ pub(super) fn throw(_: &mut Call<'_, '_>) -> Outcome {
 }
 
 /// Defines `invoke_<signature>`.
-pub(super) fn define_invoke(
-    linker: &mut Linker<Host>,
-    name: &str,
-    ty: FuncType,
-) -> Option<wasmtime::Result<()>> {
+pub(super) fn define_invoke(linker: &mut Linker<Host>, name: &str, ty: FuncType) -> Option<wasmtime::Result<()>> {
     let signature = name.strip_prefix("invoke_")?;
-    if signature.is_empty()
-        || signature.len() > 32
-        || !signature.bytes().all(|byte| b"vijfd".contains(&byte))
-    {
+    if signature.is_empty() || signature.len() > 32 || !signature.bytes().all(|byte| b"vijfd".contains(&byte)) {
         return None;
     }
     let dyn_call = format!("dynCall_{signature}");
@@ -32,9 +25,7 @@ pub(super) fn define_invoke(
     let defined = linker.func_new(super::ENV, name, ty, move |mut caller, args, results| {
         let value = invoke(&mut caller, &dyn_call, args)?;
         if let (Some(slot), Some(ty)) = (results.first_mut(), &result) {
-            *slot = value
-                .filter(|value| value.ty_matches(ty))
-                .unwrap_or_else(|| zero(ty));
+            *slot = value.filter(|value| value.ty_matches(ty)).unwrap_or_else(|| zero(ty));
         }
         Ok(())
     });
@@ -68,11 +59,7 @@ fn zero(ty: &ValType) -> Val {
 
 /// Calls the function in table slot `args[0]` with the rest of `args`. A longjmp inside it ends here: the stack
 /// pointer goes back to where it was and the module is told by `setThrew`.
-fn invoke(
-    caller: &mut Caller<'_, Host>,
-    dyn_call: &str,
-    args: &[Val],
-) -> wasmtime::Result<Option<Val>> {
+fn invoke(caller: &mut Caller<'_, Host>, dyn_call: &str, args: &[Val]) -> wasmtime::Result<Option<Val>> {
     let save = first_of(caller, &STACK_SAVE)?;
     let stack = call_coerced(&mut *caller, save, &[])?.unwrap_or(Val::I32(0));
     let outcome = match exported(caller, dyn_call) {
@@ -94,12 +81,8 @@ fn invoke(
     }
 }
 
-fn table_entry<'a>(
-    caller: &mut Caller<'_, Host>,
-    args: &'a [Val],
-) -> wasmtime::Result<(Func, &'a [Val])> {
-    let broken =
-        || HostError::Fault("the module called a function that is not in its table".to_owned());
+fn table_entry<'a>(caller: &mut Caller<'_, Host>, args: &'a [Val]) -> wasmtime::Result<(Func, &'a [Val])> {
+    let broken = || HostError::Fault("the module called a function that is not in its table".to_owned());
     let (index, rest) = args.split_first().ok_or_else(broken)?;
     let index = match index {
         Val::I32(index) => u64::from(index.cast_unsigned()),
@@ -109,11 +92,7 @@ fn table_entry<'a>(
     let Some(Extern::Table(table)) = caller.get_export("__indirect_function_table") else {
         return Err(broken().into());
     };
-    match table
-        .get(&mut *caller, index)
-        .as_ref()
-        .and_then(|entry| entry.as_func())
-    {
+    match table.get(&mut *caller, index).as_ref().and_then(|entry| entry.as_func()) {
         Some(Some(function)) => Ok((*function, rest)),
         _ => Err(broken().into()),
     }
@@ -123,9 +102,7 @@ fn first_of(caller: &mut Caller<'_, Host>, names: &[&str]) -> wasmtime::Result<F
     names
         .iter()
         .find_map(|name| exported(caller, name))
-        .ok_or_else(|| {
-            HostError::Fault(format!("the module does not export {}", names.join(" or "))).into()
-        })
+        .ok_or_else(|| HostError::Fault(format!("the module does not export {}", names.join(" or "))).into())
 }
 
 /// Calls `function`, converting integers to the width that it declares, and returns its first result.
@@ -136,16 +113,11 @@ pub(crate) fn call_coerced(
 ) -> wasmtime::Result<Option<Val>> {
     let ty = function.ty(&store);
     if ty.params().len() != args.len() {
-        return Err(HostError::Fault(
-            "a function of the module has an unexpected number of parameters".to_owned(),
-        )
-        .into());
+        return Err(
+            HostError::Fault("a function of the module has an unexpected number of parameters".to_owned()).into()
+        );
     }
-    let coerced: Vec<Val> = ty
-        .params()
-        .zip(args)
-        .map(|(ty, value)| coerce(&ty, value))
-        .collect();
+    let coerced: Vec<Val> = ty.params().zip(args).map(|(ty, value)| coerce(&ty, value)).collect();
     let mut results: Vec<Val> = ty.results().map(|ty| zero(&ty)).collect();
     function.call(&mut store, &coerced, &mut results)?;
     Ok(results.into_iter().next())

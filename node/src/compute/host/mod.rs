@@ -4,7 +4,7 @@
 //! described by name and number of parameters and work on any pointer width: values are taken as integers and
 //! answers are converted to the type that the module declared.
 //!
-//! Canonical environment (`facts` of AO's loader, made deterministic): the clock stands at 10 000 ms, time zone UTC, no
+//! Canonical environment (what AO's loader gives a module, made deterministic): the clock stands at 10 000 ms, time zone UTC, no
 //! environment variables, no files (WeaveDrive's open answers 0 = no such file), output of the module discarded.
 //! Deliberate difference to the JavaScript loader, whose clock ticks with every call: `os.clock()` is always 0.0.
 
@@ -15,16 +15,14 @@ mod process;
 mod strftime;
 mod time;
 
-use wasmtime::{
-    Caller, Extern, ExternType, Func, FuncType, Linker, Memory, ResourceLimiter, Trap, Val, ValType,
-};
+use wasmtime::{Caller, Extern, ExternType, Func, FuncType, Linker, Memory, ResourceLimiter, Trap, Val, ValType};
 
 use super::{
     config::MAX_TABLE_ELEMENTS,
     module::{LoadError, ModuleFormat},
 };
 
-pub(crate) use jump::call_coerced;
+pub(crate) use jump::{STACK_RESTORE, STACK_SAVE, call_coerced};
 
 /// Data of a store: the limits of one process.
 pub(crate) struct Host {
@@ -33,19 +31,12 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(max_memory_bytes: u64) -> Self {
-        Self {
-            max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX),
-        }
+        Self { max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX) }
     }
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= self.max_memory_bytes && maximum.is_none_or(|maximum| desired <= maximum))
     }
 
@@ -59,12 +50,7 @@ impl ResourceLimiter for Host {
         Err(HostError::Node(format!("memory could not be grown: {error:#}")).into())
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= MAX_TABLE_ELEMENTS)
     }
 }
@@ -146,12 +132,9 @@ impl Call<'_, '_> {
 
     pub(crate) fn write(&mut self, address: u64, bytes: &[u8]) -> wasmtime::Result<()> {
         let memory = self.memory()?;
-        let place = usize::try_from(address).ok().and_then(|start| {
-            memory
-                .data_mut(&mut *self.caller)
-                .get_mut(start..)?
-                .get_mut(..bytes.len())
-        });
+        let place = usize::try_from(address)
+            .ok()
+            .and_then(|start| memory.data_mut(&mut *self.caller).get_mut(start..)?.get_mut(..bytes.len()));
         match place {
             Some(place) => {
                 place.copy_from_slice(bytes);
@@ -175,8 +158,7 @@ impl Call<'_, '_> {
         if self.wide {
             self.read(address).map(u64::from_le_bytes)
         } else {
-            self.read(address)
-                .map(|bytes| u64::from(u32::from_le_bytes(bytes)))
+            self.read(address).map(|bytes| u64::from(u32::from_le_bytes(bytes)))
         }
     }
 
@@ -211,6 +193,10 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "_abort_js", &[0], process::abort),
     Binding(ENV, "abort", &[0], process::abort),
     Binding(ENV, "__cxa_throw", &[3], process::abort),
+    Binding(ENV, "__assert_fail", &[4], process::abort),
+    Binding(ENV, "emscripten_err", &[1], constant::<0>),
+    Binding(ENV, "_munmap_js", &[6, 7], constant::<ENOSYS>),
+    Binding(ENV, "emscripten_get_heap_max", &[0], process::heap_max),
     Binding(ENV, "emscripten_resize_heap", &[1], process::resize_heap),
     Binding(ENV, "_emscripten_memcpy_js", &[3], process::copy_within),
     Binding(ENV, "emscripten_memcpy_js", &[3], process::copy_within),
@@ -228,12 +214,14 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "_mktime_js", &[1], time::mktime),
     Binding(ENV, "_timegm_js", &[1], time::mktime),
     Binding(ENV, "strftime", &[4], time::strftime),
+    Binding(ENV, "strftime_l", &[5], time::strftime),
     Binding(WASI, "environ_sizes_get", &[2], files::environ_sizes_get),
     Binding(WASI, "environ_get", &[2], constant::<0>),
     Binding(WASI, "fd_write", &[4], files::fd_write),
     Binding(WASI, "fd_read", &[4], files::fd_read),
     Binding(WASI, "fd_seek", &[4, 5], files::fd_seek),
     Binding(WASI, "fd_close", &[1], constant::<0>),
+    Binding(WASI, "fd_fdstat_get", &[2], files::fd_fdstat_get),
     Binding(WASI, "fd_sync", &[1], constant::<0>),
     Binding(ENV, "__asyncjs__weavedrive_open", &[2], constant::<0>),
     Binding(ENV, "__asyncjs__weavedrive_read", &[3], constant::<0>),
@@ -260,6 +248,12 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "__syscall_ioctl", &[3], constant::<ENOTTY>),
     Binding(ENV, "__syscall_getcwd", &[2], constant::<ENOSYS>),
 ];
+
+/// Whether the environment of `format` has a function of this name (with whatever type).
+pub(crate) fn knows(format: ModuleFormat, module: &str, name: &str) -> bool {
+    let bound = || BINDINGS.iter().any(|Binding(in_module, called, ..)| *in_module == module && *called == name);
+    format != ModuleFormat::Plain && ((module == ENV && name.starts_with("invoke_")) || bound())
+}
 
 /// A linker that satisfies all imports of `module`.
 ///
@@ -296,12 +290,7 @@ pub(crate) fn linker(
 }
 
 fn numeric(ty: &FuncType) -> bool {
-    let number = |ty: ValType| {
-        matches!(
-            ty,
-            ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64
-        )
-    };
+    let number = |ty: ValType| matches!(ty, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64);
     ty.params().all(number) && ty.results().all(number) && ty.results().len() <= 1
 }
 
@@ -313,21 +302,13 @@ fn define(
     wide: bool,
 ) -> Option<wasmtime::Result<()>> {
     let arity = ty.params().len();
-    let &Binding(module, name, _, function) =
-        BINDINGS
-            .iter()
-            .find(|Binding(in_module, called, arities, _)| {
-                *in_module == module && *called == name && arities.contains(&arity)
-            })?;
+    let &Binding(module, name, _, function) = BINDINGS.iter().find(|Binding(in_module, called, arities, _)| {
+        *in_module == module && *called == name && arities.contains(&arity)
+    })?;
     let result = ty.results().next();
     linker.allow_shadowing(true);
     let defined = linker.func_new(module, name, ty, move |mut caller, args, results| {
-        let answer = function(&mut Call {
-            caller: &mut caller,
-            args,
-            name,
-            wide,
-        })?;
+        let answer = function(&mut Call { caller: &mut caller, args, name, wide })?;
         if let (Some(slot), Some(ty)) = (results.first_mut(), &result) {
             *slot = answer.into_val(ty);
         }

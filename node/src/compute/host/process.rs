@@ -22,28 +22,29 @@ pub(super) fn system(call: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Int(if call.arg(0) == 0 { 0 } else { ENOSYS }))
 }
 
+/// The largest memory that emscripten's runtime would try for.
+fn ceiling(call: &Call<'_, '_>) -> u64 {
+    if call.wide { 16 << 30 } else { (4 << 30) - PAGE }
+}
+
+pub(super) fn heap_max(call: &mut Call<'_, '_>) -> Outcome {
+    Ok(Answer::Int(ceiling(call).cast_signed()))
+}
+
 /// Grows the memory to at least the requested size by emscripten's rule, which leaves room to spare and tries three
 /// times with less of it. The process can see the size, so the rule is part of the environment.
 pub(super) fn resize_heap(call: &mut Call<'_, '_>) -> Outcome {
     let requested = call.arg(0);
     let memory = call.memory()?;
     let old = memory.data_size(&*call.caller) as u64;
-    let ceiling = if call.wide {
-        16 << 30
-    } else {
-        (4 << 30) - PAGE
-    };
+    let ceiling = ceiling(call);
     if requested > ceiling {
         return Ok(Answer::Int(0));
     }
     for cut_down in [1.0, 2.0, 4.0] {
         let ahead = old as f64 * (1.0 + 0.2 / cut_down);
-        let target = ahead
-            .min(requested as f64 + OVERGROWTH)
-            .max(requested as f64);
-        let size = ((target / PAGE as f64).ceil() as u64)
-            .saturating_mul(PAGE)
-            .min(ceiling);
+        let target = ahead.min(requested as f64 + OVERGROWTH).max(requested as f64);
+        let size = ((target / PAGE as f64).ceil() as u64).saturating_mul(PAGE).min(ceiling);
         let pages = size.saturating_sub(old).div_ceil(PAGE);
         match memory.grow(&mut *call.caller, pages) {
             Ok(_) => return Ok(Answer::Int(1)),
@@ -88,10 +89,6 @@ fn position(call: &Call<'_, '_>, index: usize) -> i64 {
 /// An index as JavaScript's array functions read it: negative ones count from the end.
 fn relative(index: i64, size: usize) -> usize {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    let position = if index < 0 {
-        size.saturating_add(index).max(0)
-    } else {
-        index.min(size)
-    };
+    let position = if index < 0 { size.saturating_add(index).max(0) } else { index.min(size) };
     usize::try_from(position).unwrap_or(0)
 }

@@ -2,15 +2,7 @@
 
 use super::calendar::BrokenDown;
 
-const DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -60,8 +52,7 @@ fn convert(conversion: u8, time: &BrokenDown) -> String {
     };
     let composed = |pattern: &str| {
         // Compositions only use simple conversions, so this does not go deeper.
-        format(pattern.as_bytes(), time, usize::MAX)
-            .map(|text| String::from_utf8_lossy(&text).into_owned())
+        format(pattern.as_bytes(), time, usize::MAX).map(|text| String::from_utf8_lossy(&text).into_owned())
     };
     match conversion {
         b'a' => name(&DAYS, time.weekday, 3),
@@ -82,12 +73,7 @@ fn convert(conversion: u8, time: &BrokenDown) -> String {
         b'm' => format!("{:02}", i64::from(time.month) + 1),
         b'M' => format!("{:02}", time.minute),
         b'n' => "\n".to_owned(),
-        b'p' => if (0..12).contains(&time.hour) {
-            "AM"
-        } else {
-            "PM"
-        }
-        .to_owned(),
+        b'p' => if (0..12).contains(&time.hour) { "AM" } else { "PM" }.to_owned(),
         b'r' => composed("%I:%M:%S %p").unwrap_or_default(),
         b'R' => composed("%H:%M").unwrap_or_default(),
         b'S' => format!("{:02}", time.second),
@@ -108,10 +94,7 @@ fn convert(conversion: u8, time: &BrokenDown) -> String {
 }
 
 fn name(names: &[&str], index: i32, length: usize) -> String {
-    let name = usize::try_from(index)
-        .ok()
-        .and_then(|index| names.get(index))
-        .unwrap_or(&"?");
+    let name = usize::try_from(index).ok().and_then(|index| names.get(index)).unwrap_or(&"?");
     name.chars().take(length).collect()
 }
 
@@ -129,21 +112,11 @@ fn iso_week(time: &BrokenDown) -> (i64, i64) {
     if week < 1 {
         return (year - 1, weeks_in(year - 1));
     }
-    if week > weeks_in(year) {
-        (year + 1, 1)
-    } else {
-        (year, week)
-    }
+    if week > weeks_in(year) { (year + 1, 1) } else { (year, week) }
 }
 
 fn weeks_in(year: i64) -> i64 {
     // A year has 53 weeks if it ends on a Thursday, or the year before it ended on a Wednesday.
-    let ends_on = |year: i64| {
-        (year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)).rem_euclid(7)
-    };
-    if ends_on(year) == 4 || ends_on(year - 1) == 3 {
-        53
-    } else {
-        52
-    }
+    let ends_on = |year: i64| (year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)).rem_euclid(7);
+    if ends_on(year) == 4 || ends_on(year - 1) == 3 { 53 } else { 52 }
 }

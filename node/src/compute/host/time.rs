@@ -52,8 +52,7 @@ pub(super) fn localtime(call: &mut Call<'_, '_>) -> Outcome {
 pub(super) fn mktime(call: &mut Call<'_, '_>) -> Outcome {
     let at = call.arg(0);
     let time = read_fields(call, at)?;
-    let normal = calendar::seconds(&time)
-        .and_then(|seconds| Some((seconds, calendar::break_down(seconds)?)));
+    let normal = calendar::seconds(&time).and_then(|seconds| Some((seconds, calendar::break_down(seconds)?)));
     let seconds = match normal {
         Some((seconds, normal)) => {
             write_fields(call, at, &normal, 9)?;
@@ -63,15 +62,9 @@ pub(super) fn mktime(call: &mut Call<'_, '_>) -> Outcome {
     };
     if !call.wide {
         // 32-bit modules take the upper half of a 64-bit result from here.
-        let upper = ["_emscripten_tempret_set", "setTempRet0"]
-            .iter()
-            .find_map(|name| exported(call.caller, name));
+        let upper = ["_emscripten_tempret_set", "setTempRet0"].iter().find_map(|name| exported(call.caller, name));
         if let Some(upper) = upper {
-            jump::call_coerced(
-                &mut *call.caller,
-                upper,
-                &[Val::I32((seconds >> 32) as i32)],
-            )?;
+            jump::call_coerced(&mut *call.caller, upper, &[Val::I32((seconds >> 32) as i32)])?;
         }
     }
     Ok(Answer::Int(seconds))
@@ -100,16 +93,8 @@ pub(super) fn strftime(call: &mut Call<'_, '_>) -> Outcome {
 fn c_string(call: &mut Call<'_, '_>, address: u64) -> wasmtime::Result<Vec<u8>> {
     let memory = call.memory()?;
     let data = memory.data(&*call.caller);
-    let rest = usize::try_from(address)
-        .ok()
-        .and_then(|start| data.get(start..))
-        .unwrap_or_default();
-    Ok(rest
-        .iter()
-        .take(1 << 16)
-        .take_while(|byte| **byte != 0)
-        .copied()
-        .collect())
+    let rest = usize::try_from(address).ok().and_then(|start| data.get(start..)).unwrap_or_default();
+    Ok(rest.iter().take(1 << 16).take_while(|byte| **byte != 0).copied().collect())
 }
 
 /// The time comes as a 64-bit value, as two halves, or (old 32-bit builds) by address; the target follows it.
@@ -128,24 +113,12 @@ fn read_fields(call: &mut Call<'_, '_>, address: u64) -> wasmtime::Result<Broken
     let bytes: [u8; FIELDS] = call.read(address)?;
     let mut fields = [0_i32; 9];
     for (field, chunk) in fields.iter_mut().zip(bytes.chunks_exact(4)) {
-        *field = chunk
-            .first_chunk()
-            .map_or(0, |bytes| i32::from_le_bytes(*bytes));
+        *field = chunk.first_chunk().map_or(0, |bytes| i32::from_le_bytes(*bytes));
     }
     Ok(BrokenDown::from_fields(fields))
 }
 
-fn write_fields(
-    call: &mut Call<'_, '_>,
-    address: u64,
-    time: &BrokenDown,
-    count: usize,
-) -> wasmtime::Result<()> {
-    let bytes: Vec<u8> = time
-        .fields()
-        .iter()
-        .take(count)
-        .flat_map(|field| field.to_le_bytes())
-        .collect();
+fn write_fields(call: &mut Call<'_, '_>, address: u64, time: &BrokenDown, count: usize) -> wasmtime::Result<()> {
+    let bytes: Vec<u8> = time.fields().iter().take(count).flat_map(|field| field.to_le_bytes()).collect();
     call.write(address, &bytes)
 }

@@ -26,17 +26,10 @@ impl Checkpoint {
         data.reserve(pages.len() * PAGE);
         for index in &pages {
             // A WebAssembly memory is a whole number of pages.
-            let page = memory
-                .get(*index as usize * PAGE..)
-                .and_then(|rest| rest.get(..PAGE));
+            let page = memory.get(*index as usize * PAGE..).and_then(|rest| rest.get(..PAGE));
             data.extend_from_slice(page.unwrap_or(&[0; PAGE]));
         }
-        Self {
-            memory_bytes: memory.len() as u64,
-            globals,
-            pages,
-            data,
-        }
+        Self { memory_bytes: memory.len() as u64, globals, pages, data }
     }
 
     pub(crate) fn pages(&self) -> impl Iterator<Item = (u32, &[u8])> {

@@ -13,11 +13,7 @@ const PRESENT_OR_SWAPPED: u64 = 0b11 << 62;
 
 /// The pages that are not zero, ascending, by looking at all of them.
 pub(crate) fn all_nonzero(memory: &[u8]) -> Vec<u32> {
-    (0_u32..)
-        .zip(memory.chunks(PAGE))
-        .filter(|(_, page)| !is_zero(page))
-        .map(|(index, _)| index)
-        .collect()
+    (0_u32..).zip(memory.chunks(PAGE)).filter(|(_, page)| !is_zero(page)).map(|(index, _)| index).collect()
 }
 
 /// The pages that are not zero, ascending. `image` are those that were not zero when the instance was made.
@@ -26,15 +22,8 @@ pub(crate) fn nonzero(memory: &[u8], image: &[u32]) -> Vec<u32> {
         return all_nonzero(memory);
     };
     let candidates: BTreeSet<u32> = present.into_iter().chain(image.iter().copied()).collect();
-    let page = |index: u32| {
-        memory
-            .get(index as usize * PAGE..)
-            .map(|rest| rest.get(..PAGE).unwrap_or(rest))
-    };
-    candidates
-        .into_iter()
-        .filter(|index| page(*index).is_some_and(|page| !is_zero(page)))
-        .collect()
+    let page = |index: u32| memory.get(index as usize * PAGE..).map(|rest| rest.get(..PAGE).unwrap_or(rest));
+    candidates.into_iter().filter(|index| page(*index).is_some_and(|page| !is_zero(page))).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -42,25 +31,16 @@ fn present(memory: &[u8]) -> Option<Vec<u32>> {
     use std::os::unix::fs::FileExt as _;
 
     let address = memory.as_ptr().addr();
-    if rustix::param::page_size() != PAGE || address % PAGE != 0 {
+    if rustix::param::page_size() != PAGE || !address.is_multiple_of(PAGE) {
         return None;
     }
     let pages = memory.len().div_ceil(PAGE);
     let mut entries = vec![0_u8; pages.checked_mul(8)?];
     let offset = u64::try_from(address / PAGE).ok()?.checked_mul(8)?;
-    std::fs::File::open("/proc/self/pagemap")
-        .ok()?
-        .read_exact_at(&mut entries, offset)
-        .ok()?;
+    std::fs::File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entries, offset).ok()?;
     let (entries, _) = entries.as_chunks::<8>();
     let exists = |entry: &[u8; 8]| u64::from_le_bytes(*entry) & PRESENT_OR_SWAPPED != 0;
-    Some(
-        (0_u32..)
-            .zip(entries)
-            .filter(|(_, entry)| exists(entry))
-            .map(|(index, _)| index)
-            .collect(),
-    )
+    Some((0_u32..).zip(entries).filter(|(_, entry)| exists(entry)).map(|(index, _)| index).collect())
 }
 
 #[cfg(not(target_os = "linux"))]

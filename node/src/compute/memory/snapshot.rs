@@ -41,9 +41,7 @@ pub enum SnapshotError {
         expected: Id,
     },
     /// Its content does not have the root that it names.
-    #[error(
-        "the snapshot's content does not match its state root; fetch it again or replay the log"
-    )]
+    #[error("the snapshot's content does not match its state root; fetch it again or replay the log")]
     WrongRoot,
     /// It needs more memory than this node allows.
     #[error("the snapshot needs {needs} bytes of memory; this node allows {limit}")]
@@ -71,8 +69,7 @@ impl Snapshot {
             body.extend_from_slice(&index.to_le_bytes());
         }
         body.extend_from_slice(&checkpoint.data);
-        let compressed = zstd::bulk::compress(&body, LEVEL)
-            .map_err(|error| SnapshotError::Node(error.to_string()))?;
+        let compressed = zstd::bulk::compress(&body, LEVEL).map_err(|error| SnapshotError::Node(error.to_string()))?;
         let (root, body_bytes) = (root::of(checkpoint), body.len() as u64);
         let mut bytes = Vec::with_capacity(HEADER + compressed.len());
         bytes.extend_from_slice(MAGIC);
@@ -81,13 +78,7 @@ impl Snapshot {
         bytes.extend_from_slice(&checkpoint.memory_bytes.to_le_bytes());
         bytes.extend_from_slice(&body_bytes.to_le_bytes());
         bytes.extend_from_slice(&compressed);
-        Ok(Self {
-            bytes: bytes.into(),
-            module,
-            root,
-            memory_bytes: checkpoint.memory_bytes,
-            body_bytes,
-        })
+        Ok(Self { bytes: bytes.into(), module, root, memory_bytes: checkpoint.memory_bytes, body_bytes })
     }
 
     /// Reads the head of a stored snapshot. The content is checked when it is restored.
@@ -100,14 +91,7 @@ impl Snapshot {
         if reader.array::<8>().as_ref() != Some(MAGIC) {
             return Err(SnapshotError::Malformed("it does not begin with WEFTSNP1"));
         }
-        let head = (|| {
-            Some((
-                reader.array()?,
-                reader.array()?,
-                reader.array()?,
-                reader.array()?,
-            ))
-        })();
+        let head = (|| Some((reader.array()?, reader.array()?, reader.array()?, reader.array()?)))();
         let (module, root, memory, body) = head.ok_or(short)?;
         Ok(Self {
             bytes,
@@ -140,30 +124,25 @@ impl Snapshot {
 
     pub(crate) fn checkpoint(&self, expected: Id, limit: u64) -> Result<Checkpoint, SnapshotError> {
         if self.module != expected {
-            return Err(SnapshotError::OtherModule {
-                found: self.module,
-                expected,
-            });
+            return Err(SnapshotError::OtherModule { found: self.module, expected });
         }
         if self.memory_bytes > limit {
-            return Err(SnapshotError::TooLarge {
-                needs: self.memory_bytes,
-                limit,
-            });
+            return Err(SnapshotError::TooLarge { needs: self.memory_bytes, limit });
         }
         // All pages with their numbers, and the globals: nothing else can be in a body.
         let page_count = self.memory_bytes / PAGE as u64;
         let most = page_count * (PAGE as u64 + 4) + 8 + 17 * MAX_GLOBALS as u64;
-        if self.memory_bytes % PAGE as u64 != 0 || self.body_bytes > most {
+        if !self.memory_bytes.is_multiple_of(PAGE as u64) || self.body_bytes > most {
             return Err(SnapshotError::Malformed("its sizes do not fit together"));
         }
-        let size = usize::try_from(self.body_bytes)
-            .map_err(|_| SnapshotError::Malformed("it is too large"))?;
+        let size = usize::try_from(self.body_bytes).map_err(|_| SnapshotError::Malformed("it is too large"))?;
         let compressed = self.bytes.get(HEADER..).unwrap_or_default();
         let body = zstd::bulk::decompress(compressed, size)
             .map_err(|_| SnapshotError::Malformed("its body cannot be decompressed"))?;
-        let checkpoint = parse(&body, self.memory_bytes)
-            .ok_or(SnapshotError::Malformed("its body is damaged"))?;
+        if body.len() != size {
+            return Err(SnapshotError::Malformed("its body has another size than it says"));
+        }
+        let checkpoint = parse(&body, self.memory_bytes).ok_or(SnapshotError::Malformed("its body is damaged"))?;
         if root::of(&checkpoint) != self.root {
             return Err(SnapshotError::WrongRoot);
         }
@@ -200,23 +179,13 @@ fn parse(body: &[u8], memory_bytes: u64) -> Option<Checkpoint> {
     let count = reader.u32()? as usize;
     let (numbers, data) = reader.0.split_at_checked(count.checked_mul(4)?)?;
     let (numbers, _) = numbers.as_chunks::<4>();
-    let pages: Vec<u32> = numbers
-        .iter()
-        .map(|number| u32::from_le_bytes(*number))
-        .collect();
+    let pages: Vec<u32> = numbers.iter().map(|number| u32::from_le_bytes(*number)).collect();
     let ascending = pages.is_sorted_by(|left, right| left < right);
-    let inside = pages
-        .last()
-        .is_none_or(|last| (u64::from(*last) + 1) * PAGE as u64 <= memory_bytes);
+    let inside = pages.last().is_none_or(|last| (u64::from(*last) + 1) * PAGE as u64 <= memory_bytes);
     if !ascending || !inside || data.len() != count.checked_mul(PAGE)? {
         return None;
     }
-    Some(Checkpoint {
-        memory_bytes,
-        globals,
-        pages,
-        data: data.to_vec(),
-    })
+    Some(Checkpoint { memory_bytes, globals, pages, data: data.to_vec() })
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -20,25 +20,15 @@ enum State {
 }
 
 impl Seat {
-    pub(super) fn run(
-        &mut self,
-        module: &Module,
-        jobs: &[Job],
-    ) -> Result<Vec<Evaluation>, PoolError> {
+    pub(super) fn run(&mut self, module: &Module, jobs: &[Job]) -> Result<Vec<Evaluation>, PoolError> {
         let Some(first) = jobs.first() else {
             return Ok(Vec::new());
         };
         if first.slot != self.next_slot {
-            return Err(PoolError::WrongState {
-                at: self.next_slot,
-                wanted: first.slot,
-            });
+            return Err(PoolError::WrongState { at: self.next_slot, wanted: first.slot });
         }
         if let Some(loaded) = self.module().filter(|loaded| *loaded != module.id()) {
-            return Err(PoolError::OtherModule {
-                loaded,
-                asked: module.id(),
-            });
+            return Err(PoolError::OtherModule { loaded, asked: module.id() });
         }
         if matches!(self.state, State::Empty) {
             self.state = State::Live(Box::new(Instance::new(module)?));
@@ -52,11 +42,7 @@ impl Seat {
                 if lost {
                     *self = Self::default();
                 }
-                return Err(PoolError::NodeFault {
-                    slot: job.slot,
-                    message,
-                    done,
-                });
+                return Err(PoolError::NodeFault { slot: job.slot, message, done });
             }
             self.next_slot = job.slot.saturating_add(1);
             done.push(evaluation);
@@ -64,19 +50,11 @@ impl Seat {
         Ok(done)
     }
 
-    pub(super) fn dry_run(
-        &mut self,
-        msg_json: &str,
-        env_json: &str,
-    ) -> Result<Evaluation, PoolError> {
+    pub(super) fn dry_run(&mut self, msg_json: &str, env_json: &str) -> Result<Evaluation, PoolError> {
         let slot = self.next_slot;
         let evaluation = self.live()?.dry_run(msg_json, env_json);
         match node_fault(&evaluation) {
-            Some(message) => Err(PoolError::NodeFault {
-                slot,
-                message,
-                done: Vec::new(),
-            }),
+            Some(message) => Err(PoolError::NodeFault { slot, message, done: Vec::new() }),
             None => Ok(evaluation),
         }
     }
@@ -85,11 +63,7 @@ impl Seat {
         let slot = self.next_slot;
         match self.live()?.root() {
             Ok(root) => Ok((slot, root)),
-            Err(error) => Err(PoolError::NodeFault {
-                slot,
-                message: error.to_string(),
-                done: Vec::new(),
-            }),
+            Err(error) => Err(PoolError::NodeFault { slot, message: error.to_string(), done: Vec::new() }),
         }
     }
 
@@ -101,17 +75,9 @@ impl Seat {
         Ok((slot, self.live()?.snapshot()?))
     }
 
-    pub(super) fn restore(
-        &mut self,
-        module: &Module,
-        snapshot: &Snapshot,
-        next_slot: u64,
-    ) -> Result<(), PoolError> {
+    pub(super) fn restore(&mut self, module: &Module, snapshot: &Snapshot, next_slot: u64) -> Result<(), PoolError> {
         let instance = Instance::restore(module, snapshot)?;
-        *self = Self {
-            state: State::Live(Box::new(instance)),
-            next_slot,
-        };
+        *self = Self { state: State::Live(Box::new(instance)), next_slot };
         Ok(())
     }
 

@@ -6,12 +6,16 @@ use weft_protocol::Id;
 
 use super::{PoolConfig, PoolStats, seat::Seat};
 
-pub(super) type Task = Box<dyn FnOnce(&mut Seat) + Send>;
+/// Works on a process. What it returns is called when the process is back in the table, so that whoever is told of the
+/// result finds the table up to date.
+pub(super) type Task = Box<dyn FnOnce(&mut Seat) -> Reply + Send>;
+pub(super) type Reply = Box<dyn FnOnce() + Send>;
 
-/// Which queue is full.
-pub(super) enum Full {
-    Pool,
-    Process,
+/// Why a task is not accepted.
+pub(super) enum Refused {
+    PoolFull,
+    ProcessFull,
+    Closed,
 }
 
 #[derive(Default)]
@@ -36,14 +40,12 @@ struct Entry {
 }
 
 impl Table {
-    pub(super) fn push(
-        &mut self,
-        process: Id,
-        task: Task,
-        config: &PoolConfig,
-    ) -> Result<(), Full> {
+    pub(super) fn push(&mut self, process: Id, task: Task, config: &PoolConfig) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
         if self.waiting >= config.max_waiting {
-            return Err(Full::Pool);
+            return Err(Refused::PoolFull);
         }
         let entry = self.processes.entry(process).or_insert_with(|| Entry {
             seat: Some(Seat::default()),
@@ -53,7 +55,7 @@ impl Table {
             leaving: false,
         });
         if entry.queue.len() >= config.max_waiting_per_process {
-            return Err(Full::Process);
+            return Err(Refused::ProcessFull);
         }
         if entry.seat.is_some() && entry.queue.is_empty() {
             self.ready.push_back(process);
@@ -100,14 +102,10 @@ impl Table {
     fn park(&mut self, config: &PoolConfig) {
         loop {
             let staying = || self.processes.values().filter(|entry| !entry.leaving);
-            let weights = staying()
-                .filter_map(|entry| entry.seat.as_ref())
-                .map(Seat::live_bytes);
+            let weights = staying().filter_map(|entry| entry.seat.as_ref()).map(Seat::live_bytes);
             let (count, bytes) = weights
                 .filter(|bytes| *bytes > 0)
-                .fold((0, 0_usize), |(count, sum), bytes| {
-                    (count + 1, sum.saturating_add(bytes))
-                });
+                .fold((0, 0_usize), |(count, sum), bytes| (count + 1, sum.saturating_add(bytes)));
             // One process may be larger than the limit: it stays as long as it is alone.
             if count <= config.max_live.max(1) && (bytes <= config.max_live_bytes || count <= 1) {
                 return;
@@ -115,21 +113,17 @@ impl Table {
             let idle = |entry: &Entry| {
                 !entry.leaving
                     && entry.queue.is_empty()
-                    && entry
-                        .seat
-                        .as_ref()
-                        .is_some_and(|seat| seat.live_bytes() > 0)
+                    && entry.seat.as_ref().is_some_and(|seat| seat.live_bytes() > 0)
             };
-            let oldest = self
-                .processes
-                .iter_mut()
-                .filter(|(_, entry)| idle(entry))
-                .min_by_key(|(_, entry)| entry.used);
+            let oldest = self.processes.iter_mut().filter(|(_, entry)| idle(entry)).min_by_key(|(_, entry)| entry.used);
             let Some((process, entry)) = oldest else {
                 return;
             };
             entry.leaving = true;
-            entry.queue.push_back(Box::new(Seat::park));
+            entry.queue.push_back(Box::new(|seat| {
+                seat.park();
+                Box::new(|| {})
+            }));
             self.ready.push_back(*process);
             self.waiting += 1;
         }
@@ -139,17 +133,9 @@ impl Table {
     fn forget(&mut self, config: &PoolConfig) {
         while self.stats().parked_bytes > config.max_parked_bytes {
             let parked = |entry: &Entry| {
-                entry.queue.is_empty()
-                    && entry
-                        .seat
-                        .as_ref()
-                        .is_some_and(|seat| seat.parked_bytes() > 0)
+                entry.queue.is_empty() && entry.seat.as_ref().is_some_and(|seat| seat.parked_bytes() > 0)
             };
-            let oldest = self
-                .processes
-                .iter()
-                .filter(|(_, entry)| parked(entry))
-                .min_by_key(|(_, entry)| entry.used);
+            let oldest = self.processes.iter().filter(|(_, entry)| parked(entry)).min_by_key(|(_, entry)| entry.used);
             let Some(process) = oldest.map(|(process, _)| *process) else {
                 return;
             };
@@ -158,16 +144,11 @@ impl Table {
     }
 
     pub(super) fn next_slot(&self, process: Id) -> Option<u64> {
-        self.processes
-            .get(&process)
-            .and_then(|entry| entry.next_slot)
+        self.processes.get(&process).and_then(|entry| entry.next_slot)
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        let mut stats = PoolStats {
-            waiting: self.waiting,
-            ..PoolStats::default()
-        };
+        let mut stats = PoolStats { waiting: self.waiting, ..PoolStats::default() };
         for entry in self.processes.values() {
             let Some(seat) = &entry.seat else {
                 stats.running += 1;

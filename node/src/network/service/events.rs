@@ -3,34 +3,19 @@
 use super::*;
 
 impl Service {
-    pub(super) fn on_connected(
-        &mut self,
-        peer: PeerId,
-        id: ConnectionId,
-        address: Multiaddr,
-        dialled: bool,
-    ) {
+    pub(super) fn on_connected(&mut self, peer: PeerId, id: ConnectionId, address: Multiaddr, dialled: bool) {
         if keys::node_key(&peer).is_none() {
             tracing::info!(%peer, "peer turned away: its identity is not an ed25519 key");
             self.swarm.close_connection(id);
             return;
         }
         tracing::debug!(%peer, %address, dialled, "connected");
-        for obsolete in self
-            .world
-            .peers
-            .connected(peer, id, address, dialled, Instant::now())
-        {
+        for obsolete in self.world.peers.connected(peer, id, address, dialled, Instant::now()) {
             self.swarm.close_connection(obsolete);
         }
     }
 
-    pub(super) fn on_closed(
-        &mut self,
-        peer: &PeerId,
-        id: ConnectionId,
-        cause: Option<&ConnectionError>,
-    ) {
+    pub(super) fn on_closed(&mut self, peer: &PeerId, id: ConnectionId, cause: Option<&ConnectionError>) {
         tracing::debug!(%peer, cause = cause.map(tracing::field::display), "connection closed");
         if self.world.peers.closed(peer, id, Instant::now()) {
             self.show();
@@ -48,10 +33,7 @@ impl Service {
             DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } => {
                 vec![address.clone()]
             }
-            DialError::Transport(failures) => failures
-                .iter()
-                .map(|(address, _)| address.clone())
-                .collect(),
+            DialError::Transport(failures) => failures.iter().map(|(address, _)| address.clone()).collect(),
             DialError::NoAddresses | DialError::Aborted => Vec::new(),
         };
         tracing::debug!(%peer, %error, "dial failed");
@@ -59,58 +41,37 @@ impl Service {
     }
 
     pub(super) fn on_denied(&mut self, cause: &ConnectionDenied) {
-        let memory = cause
-            .downcast_ref::<memory_connection_limits::MemoryUsageLimitExceeded>()
-            .is_some();
-        if memory
-            || cause
-                .downcast_ref::<connection_limits::Exceeded>()
-                .is_some()
-        {
+        let memory = cause.downcast_ref::<memory_connection_limits::MemoryUsageLimitExceeded>().is_some();
+        if memory || cause.downcast_ref::<connection_limits::Exceeded>().is_some() {
             tracing::warn!(%cause, "connection not taken");
             self.windows.counters.limit(LimitEvent::Connections);
         }
     }
 
     pub(super) fn on_identify(&mut self, event: identify::Event) {
-        let identify::Event::Received {
-            peer_id: peer,
-            info,
-            ..
-        } = event
-        else {
+        let identify::Event::Received { peer_id: peer, info, .. } = event else {
             return;
         };
         let now = Instant::now();
         if info.protocol_version != self.world.version {
-            if self.world.discovery.shun(
-                self.swarm.behaviour_mut(),
-                &mut self.world.peers,
-                peer,
-                now,
-            ) {
-                let theirs: String = info
-                    .protocol_version
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(64)
-                    .collect();
+            if self.world.discovery.shun(self.swarm.behaviour_mut(), &mut self.world.peers, peer, now) {
+                let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(64).collect();
                 tracing::info!(%peer, reason = "other network", %theirs, ours = %self.world.version, "peer turned away");
                 self.windows.counters.wrong_network();
             }
+            // Also when the list of those turned away is full. Not connected any more is fine.
+            let _ = self.swarm.disconnect_peer_id(peer);
             return;
         }
         for address in info.listen_addrs.iter().take(16) {
             if self.world.peers.learn(peer, address, true, now) {
-                self.swarm
-                    .behaviour_mut()
-                    .kad
-                    .add_address(&peer, address.clone());
+                self.swarm.behaviour_mut().kad.add_address(&peer, address.clone());
             }
         }
         if self.world.peers.identified(&peer, &info.agent_version) {
             tracing::info!(%peer, agent = %info.agent_version.escape_debug(), "peer joined");
             self.world.discovery.stir(now);
+            self.world.anchors.stale = true;
         }
         self.show();
     }
@@ -120,11 +81,7 @@ impl Service {
         if matches!(event.result, Err(ping::Failure::Unsupported)) {
             return;
         }
-        if self
-            .world
-            .peers
-            .pinged(&event.peer, event.connection, event.result.ok())
-        {
+        if self.world.peers.pinged(&event.peer, event.connection, event.result.ok()) {
             tracing::info!(peer = %event.peer, "connection closed: the peer does not answer pings");
             self.swarm.close_connection(event.connection);
         }
@@ -142,9 +99,7 @@ impl Service {
                     }
                 }
             }
-            kad::Event::RoutingUpdated {
-                peer, addresses, ..
-            } => {
+            kad::Event::RoutingUpdated { peer, addresses, .. } => {
                 for address in addresses.iter().take(16) {
                     self.world.peers.learn(peer, address, false, now);
                 }
@@ -155,12 +110,7 @@ impl Service {
 
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
         self.windows.metrics.record(&event);
-        let gossipsub::Event::Message {
-            propagation_source: source,
-            message_id: id,
-            message,
-        } = event
-        else {
+        let gossipsub::Event::Message { propagation_source: source, message_id: id, message } = event else {
             return;
         };
         let author = message.source.as_ref().and_then(keys::node_key);
@@ -172,53 +122,23 @@ impl Service {
             return self.on_judged(&(id, source, MessageAcceptance::Ignore));
         }
         let queue = &self.windows.inbound;
-        let place = if queue.capacity() > queue.max_capacity() / 4 {
-            queue.try_reserve().ok()
-        } else {
-            None
-        };
-        let Some((place, verdict)) =
-            place.and_then(|place| Some((place, self.gossip.open(id.clone(), source)?)))
+        let place = if queue.capacity() > queue.max_capacity() / 4 { queue.try_reserve().ok() } else { None };
+        let Some((place, verdict)) = place.and_then(|place| Some((place, self.gossip.open(id.clone(), source)?)))
         else {
             self.windows.counters.limit(LimitEvent::Queue);
             return self.on_judged(&(id, source, MessageAcceptance::Ignore));
         };
-        place.send(Inbound::Gossip {
-            topic,
-            from,
-            data: message.data.into(),
-            verdict,
-        });
+        place.send(Inbound::Gossip { topic, from, data: message.data.into(), verdict });
     }
 
-    pub(super) fn on_lane(
-        &mut self,
-        lane: Lane,
-        event: request_response::Event<RequestFrame, wire::Response>,
-    ) {
+    pub(super) fn on_lane(&mut self, lane: Lane, event: request_response::Event<RequestFrame, wire::Response>) {
         use request_response::{Event, Message};
         let (id, outcome) = match event {
-            Event::Message {
-                peer,
-                message:
-                    Message::Request {
-                        request, channel, ..
-                    },
-                ..
-            } => {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
                 return self.on_request(lane, peer, request, channel);
             }
-            Event::Message {
-                message:
-                    Message::Response {
-                        request_id,
-                        response,
-                    },
-                ..
-            } => (request_id, Ok(response)),
-            Event::OutboundFailure {
-                request_id, error, ..
-            } => (request_id, Err(error)),
+            Event::Message { message: Message::Response { request_id, response }, .. } => (request_id, Ok(response)),
+            Event::OutboundFailure { request_id, error, .. } => (request_id, Err(error)),
             Event::InboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, lane = lane.name(), %error, "request from peer failed");
                 return;
@@ -226,23 +146,10 @@ impl Service {
             Event::ResponseSent { .. } => return,
         };
         let good = self.lanes.answered(lane, id, outcome);
-        self.windows.counters.request(
-            lane,
-            if good {
-                RequestEvent::Answered
-            } else {
-                RequestEvent::Failed
-            },
-        );
+        self.windows.counters.request(lane, if good { RequestEvent::Answered } else { RequestEvent::Failed });
     }
 
-    fn on_request(
-        &mut self,
-        lane: Lane,
-        peer: PeerId,
-        frame: RequestFrame,
-        channel: ResponseChannel<wire::Response>,
-    ) {
+    fn on_request(&mut self, lane: Lane, peer: PeerId, frame: RequestFrame, channel: ResponseChannel<wire::Response>) {
         match self.admit(lane, peer, frame) {
             Ok(answer) => {
                 self.windows.counters.request(lane, RequestEvent::Received);
@@ -251,11 +158,7 @@ impl Service {
             Err(refusal) => {
                 self.windows.counters.request(lane, RequestEvent::Refused);
                 // The caller may have hung up.
-                let _ = self
-                    .swarm
-                    .behaviour_mut()
-                    .lane(lane)
-                    .send_response(channel, refusal);
+                let _ = self.swarm.behaviour_mut().lane(lane).send_response(channel, *refusal);
             }
         }
     }
@@ -266,75 +169,43 @@ impl Service {
         lane: Lane,
         peer: PeerId,
         frame: RequestFrame,
-    ) -> Result<oneshot::Receiver<wire::Response>, wire::Response> {
+    ) -> Result<oneshot::Receiver<wire::Response>, Box<wire::Response>> {
         let counters = &self.windows.counters;
         let refuse = |event, reason: &str, wait| {
             counters.limit(event);
-            refusal("capacity", reason, wait)
+            Box::new(refusal("capacity", reason, wait))
         };
+        let malformed = |reason: String| Box::new(refusal("malformed", reason, 0));
         if !self.world.rates.request(peer, lane, Instant::now()) {
-            return Err(refuse(
-                LimitEvent::Rate,
-                "you ask too often on this lane; slow down",
-                1_000,
-            ));
+            return Err(refuse(LimitEvent::Rate, "you ask too often on this lane; slow down", 1_000));
         }
         let request = frame.body.map_err(|fault| {
             if fault == Fault::Overloaded {
                 counters.limit(LimitEvent::Bytes);
             }
-            lanes::fault_refusal(lane, fault)
+            Box::new(lanes::fault_refusal(lane, fault))
         })?;
-        let Some(from) = keys::node_key(&peer) else {
-            return Err(refusal("malformed", "your identity is no ed25519 key", 0));
-        };
-        let belongs =
-            Lane::of(&request).ok_or_else(|| refusal("malformed", "the request is empty", 0))?;
+        let from = keys::node_key(&peer).ok_or_else(|| malformed("your identity is no ed25519 key".to_owned()))?;
+        let belongs = Lane::of(&request).ok_or_else(|| malformed("the request is empty".to_owned()))?;
         if belongs != lane {
-            let reason = format!(
-                "this request belongs on the {} lane, not {}",
-                belongs.name(),
-                lane.name()
-            );
-            return Err(refusal("malformed", reason, 0));
+            return Err(malformed(format!("this belongs on the {} lane, not {}", belongs.name(), lane.name())));
         }
         if !self.lanes.has_room(lane) {
-            return Err(refuse(
-                LimitEvent::Queue,
-                "too many requests are being worked on; try again shortly",
-                500,
-            ));
+            return Err(refuse(LimitEvent::Queue, "too many requests are being worked on; try again shortly", 500));
         }
-        let full = |_| {
-            refuse(
-                LimitEvent::Queue,
-                "the inbound queue is full; try again shortly",
-                200,
-            )
-        };
+        let full = |_| refuse(LimitEvent::Queue, "the inbound queue is full; try again shortly", 200);
         let place = self.windows.inbound.try_reserve().map_err(full)?;
         let (reply, answer) = Reply::new(frame.share);
-        place.send(Inbound::Request {
-            from,
-            request,
-            reply,
-        });
+        place.send(Inbound::Request { from, request, reply });
         Ok(answer)
     }
 
     /// Show peers and addresses to the outside.
     pub(super) fn show(&self) {
-        let peers: Vec<PeerView> = self
-            .world
-            .peers
-            .live()
-            .filter_map(|(peer, live)| view_of(peer, live))
-            .collect();
+        let peers: Vec<PeerView> = self.world.peers.live().filter_map(|(peer, live)| view_of(peer, live)).collect();
         let keys: BTreeSet<NodeKey> = peers.iter().map(|peer| peer.key).collect();
         let listen = self.swarm.listeners().cloned().collect();
-        self.windows
-            .view
-            .send_replace(Arc::new(View::new(peers, listen)));
+        self.windows.view.send_replace(Arc::new(View::new(peers, listen)));
         self.windows.connected.send_if_modified(|shown| {
             let changed = **shown != keys;
             if changed {

@@ -4,17 +4,13 @@ use super::*;
 use crate::compute::host::strftime::format;
 
 fn text(pattern: &str, seconds: i64) -> String {
-    String::from_utf8(format(pattern.as_bytes(), &break_down(seconds).unwrap(), 1_000).unwrap())
-        .unwrap()
+    String::from_utf8(format(pattern.as_bytes(), &break_down(seconds).unwrap(), 1_000).unwrap()).unwrap()
 }
 
 #[test]
 fn known_dates() {
     assert_eq!(text("%c", 10), "Thu Jan 01 00:00:10 1970");
-    assert_eq!(
-        text("%F %T %j %u %w %Z %z", 951_826_554),
-        "2000-02-29 12:15:54 060 2 2 UTC +0000"
-    );
+    assert_eq!(text("%F %T %j %u %w %Z %z", 951_826_554), "2000-02-29 12:15:54 060 2 2 UTC +0000");
     assert_eq!(text("%Y-%m-%d", -1), "1969-12-31");
     assert_eq!(
         text("%I:%M %p|%r|%D|%e|%C|%y|%h|%n%t%%|%Q", 1_735_689_600),
@@ -34,17 +30,8 @@ fn weeks() {
 #[test]
 fn too_long_is_none_and_wild_fields_are_harmless() {
     assert_eq!(format(b"%Y%Y%Y", &BrokenDown::default(), 5), None);
-    let wild = BrokenDown::from_fields([
-        i32::MIN,
-        i32::MAX,
-        i32::MIN,
-        i32::MAX,
-        i32::MIN,
-        i32::MAX,
-        i32::MIN,
-        i32::MAX,
-        0,
-    ]);
+    let wild =
+        BrokenDown::from_fields([i32::MIN, i32::MAX, i32::MIN, i32::MAX, i32::MIN, i32::MAX, i32::MIN, i32::MAX, 0]);
     for conversion in 0..=255_u8 {
         format(&[b'%', conversion], &wild, 1_000);
     }

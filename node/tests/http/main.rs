@@ -1,0 +1,11 @@
+//! The HTTP doors over a scripted node: every route's shape, the real client, and everything a hostile one may send.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod bad_input;
+mod bounds;
+mod fake;
+mod gateway;
+mod paging;
+mod replay;
+mod shapes;
