@@ -110,7 +110,7 @@ pub struct Bundle {
     pub anchor_height: u64,
     /// Where it stands.
     pub stage: Stage,
-    /// How often it was taken by a gateway.
+    /// How often header and data were taken by a gateway before it was mined.
     pub posts: u32,
     /// Height at the last acceptance.
     posted_at: u64,
@@ -146,12 +146,12 @@ impl Bundle {
         match event {
             Event::Accepted => {
                 self.escaped = true;
-                self.posts = self.posts.saturating_add(1);
                 self.posted_at = tip;
-                if self.stage == Stage::Built {
+                self.seeded = matches!(self.stage, Stage::Mined { .. });
+                if !self.seeded {
+                    self.posts = self.posts.saturating_add(1);
                     self.stage = Stage::Posted;
                 }
-                self.seeded = matches!(self.stage, Stage::Mined { .. });
                 Action::Watch
             }
             Event::Unclear => {
@@ -175,7 +175,7 @@ impl Bundle {
             Sighting::Pending => {
                 self.escaped = true;
                 self.stage = Stage::Posted;
-                let quiet = tip.saturating_sub(self.posted_at) < rules.repost_after;
+                let quiet = self.posts > 0 && tip.saturating_sub(self.posted_at) < rules.repost_after;
                 if quiet || !self.is_postable(tip, rules) { Action::Watch } else { Action::Post }
             }
             Sighting::Unknown => {

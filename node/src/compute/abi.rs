@@ -10,13 +10,11 @@ use wasmtime::{ExternType, Func, Instance, Memory, Store, Val, ValType};
 
 use super::{
     evaluation::{EvalError, EvalErrorKind},
-    host::{Host, HostError, call_coerced},
+    host::{Host, HostError, STACK_RESTORE, STACK_SAVE, call_coerced},
     module::{LoadError, ModuleFormat},
 };
 
 const STACK_ALLOC: [&str; 2] = ["_emscripten_stack_alloc", "stackAlloc"];
-const STACK_SAVE: [&str; 2] = ["emscripten_stack_get_current", "stackSave"];
-const STACK_RESTORE: [&str; 2] = ["_emscripten_stack_restore", "stackRestore"];
 /// Run, in this order, after a module of AO's convention is instantiated.
 const INITIALISERS: [&str; 3] = ["emscripten_stack_init", "__wasm_call_ctors", "_initialize"];
 /// Bytes of C stack that stay free for the module's own calls after the message was put there.

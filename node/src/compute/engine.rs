@@ -94,7 +94,7 @@ impl Engine {
             return Err(LoadError::TooLarge { size: wasm.len(), limit: config.max_module_bytes });
         }
         let id = Id::sha256(wasm);
-        let prepared = prepare(wasm)?;
+        let prepared = prepare(wasm, format)?;
         let compiled = self.inner.cache.module(&self.inner.wasmtime, id, &prepared)?;
         check_memory(&compiled, format, config.max_memory_bytes)?;
         let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;

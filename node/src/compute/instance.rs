@@ -146,7 +146,7 @@ impl Instance {
 
     /// Evaluates a message on a copy of the process, which is then thrown away. `committed` is always false.
     pub fn dry_run(&mut self, msg_json: &str, env_json: &str) -> Evaluation {
-        let mut copy = match self.checkpoint().and_then(|()| self.from_base()) {
+        let mut copy = match self.checkpoint().and_then(|()| self.rebuilt()) {
             Ok(copy) => copy,
             Err(error) => return lost(&error),
         };
@@ -217,7 +217,7 @@ impl Instance {
         self.base.as_ref().ok_or_else(|| InstanceError("there is no copy of it".to_owned()))
     }
 
-    fn from_base(&self) -> Result<Live, InstanceError> {
+    fn rebuilt(&self) -> Result<Live, InstanceError> {
         match &self.base {
             Some(base) => Live::restore(&self.module, base).map_err(|error| InstanceError(error.to_string())),
             None => Live::start(&self.module).map_err(|error| InstanceError(error.to_string())),
@@ -227,7 +227,7 @@ impl Instance {
     fn roll_back(&mut self) -> Result<(), InstanceError> {
         // Dropped first: two live memories at once would double what a failing message takes.
         self.live = None;
-        let mut live = self.from_base()?;
+        let mut live = self.rebuilt()?;
         let mut fuel_again = 0_u64;
         for (msg, env) in &self.replay.messages {
             let (result, fuel) = live.call(msg, env);

@@ -9,7 +9,10 @@
 
 use wasmparser::{Operator, Parser, Payload, ValType};
 
-use super::module::LoadError;
+use super::{
+    host,
+    module::{LoadError, ModuleFormat},
+};
 
 /// Most bytes of one function: compile time grows faster than linearly with it.
 const MAX_FUNCTION_BYTES: usize = 2 << 20;
@@ -22,27 +25,32 @@ pub(crate) fn global_name(index: usize) -> String {
     format!("weft:global:{index}")
 }
 
-/// Checks `wasm` and exports its mutable globals.
-pub(crate) fn prepare(wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
+/// Checks `wasm` and exports its mutable globals. Imports are looked at here already, by name: compiling a module takes
+/// seconds, and one that this node cannot run should not cost them.
+pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u8>, LoadError> {
     if wasm.get(..4) != Some(b"\0asm") {
         return Err(LoadError::NotWasm("it does not begin with the four bytes of a wasm binary".to_owned()));
     }
     if wasm.get(4..8) != Some(&[1, 0, 0, 0]) {
         return Err(LoadError::NotWasm("it is not a core module of version 1".to_owned()));
     }
-    let globals = inspect(wasm)?;
+    let globals = inspect(wasm, format)?;
     export_globals(wasm, &globals)
 }
 
 /// The absolute indices of the mutable globals.
-fn inspect(wasm: &[u8]) -> Result<Vec<u32>, LoadError> {
+fn inspect(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u32>, LoadError> {
     let mut imported = 0_u32;
     let mut mutable = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(not_wasm)? {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    if matches!(import.map_err(not_wasm)?.ty, wasmparser::TypeRef::Global(_)) {
+                    let import = import.map_err(not_wasm)?;
+                    if !host::knows(format, import.module, import.name) {
+                        return Err(LoadError::UnknownImport(format!("{}.{}", import.module, import.name)));
+                    }
+                    if matches!(import.ty, wasmparser::TypeRef::Global(_)) {
                         imported = imported.saturating_add(1);
                     }
                 }

@@ -4,7 +4,7 @@
 //! described by name and number of parameters and work on any pointer width: values are taken as integers and
 //! answers are converted to the type that the module declared.
 //!
-//! Canonical environment (`facts` of AO's loader, made deterministic): the clock stands at 10 000 ms, time zone UTC, no
+//! Canonical environment (what AO's loader gives a module, made deterministic): the clock stands at 10 000 ms, time zone UTC, no
 //! environment variables, no files (WeaveDrive's open answers 0 = no such file), output of the module discarded.
 //! Deliberate difference to the JavaScript loader, whose clock ticks with every call: `os.clock()` is always 0.0.
 
@@ -22,7 +22,7 @@ use super::{
     module::{LoadError, ModuleFormat},
 };
 
-pub(crate) use jump::call_coerced;
+pub(crate) use jump::{STACK_RESTORE, STACK_SAVE, call_coerced};
 
 /// Data of a store: the limits of one process.
 pub(crate) struct Host {
@@ -193,6 +193,10 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "_abort_js", &[0], process::abort),
     Binding(ENV, "abort", &[0], process::abort),
     Binding(ENV, "__cxa_throw", &[3], process::abort),
+    Binding(ENV, "__assert_fail", &[4], process::abort),
+    Binding(ENV, "emscripten_err", &[1], constant::<0>),
+    Binding(ENV, "_munmap_js", &[6, 7], constant::<ENOSYS>),
+    Binding(ENV, "emscripten_get_heap_max", &[0], process::heap_max),
     Binding(ENV, "emscripten_resize_heap", &[1], process::resize_heap),
     Binding(ENV, "_emscripten_memcpy_js", &[3], process::copy_within),
     Binding(ENV, "emscripten_memcpy_js", &[3], process::copy_within),
@@ -210,12 +214,14 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "_mktime_js", &[1], time::mktime),
     Binding(ENV, "_timegm_js", &[1], time::mktime),
     Binding(ENV, "strftime", &[4], time::strftime),
+    Binding(ENV, "strftime_l", &[5], time::strftime),
     Binding(WASI, "environ_sizes_get", &[2], files::environ_sizes_get),
     Binding(WASI, "environ_get", &[2], constant::<0>),
     Binding(WASI, "fd_write", &[4], files::fd_write),
     Binding(WASI, "fd_read", &[4], files::fd_read),
     Binding(WASI, "fd_seek", &[4, 5], files::fd_seek),
     Binding(WASI, "fd_close", &[1], constant::<0>),
+    Binding(WASI, "fd_fdstat_get", &[2], files::fd_fdstat_get),
     Binding(WASI, "fd_sync", &[1], constant::<0>),
     Binding(ENV, "__asyncjs__weavedrive_open", &[2], constant::<0>),
     Binding(ENV, "__asyncjs__weavedrive_read", &[3], constant::<0>),
@@ -242,6 +248,12 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "__syscall_ioctl", &[3], constant::<ENOTTY>),
     Binding(ENV, "__syscall_getcwd", &[2], constant::<ENOSYS>),
 ];
+
+/// Whether the environment of `format` has a function of this name (with whatever type).
+pub(crate) fn knows(format: ModuleFormat, module: &str, name: &str) -> bool {
+    let bound = || BINDINGS.iter().any(|Binding(in_module, called, ..)| *in_module == module && *called == name);
+    format != ModuleFormat::Plain && ((module == ENV && name.starts_with("invoke_")) || bound())
+}
 
 /// A linker that satisfies all imports of `module`.
 ///

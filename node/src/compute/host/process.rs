@@ -22,13 +22,22 @@ pub(super) fn system(call: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Int(if call.arg(0) == 0 { 0 } else { ENOSYS }))
 }
 
+/// The largest memory that emscripten's runtime would try for.
+fn ceiling(call: &Call<'_, '_>) -> u64 {
+    if call.wide { 16 << 30 } else { (4 << 30) - PAGE }
+}
+
+pub(super) fn heap_max(call: &mut Call<'_, '_>) -> Outcome {
+    Ok(Answer::Int(ceiling(call).cast_signed()))
+}
+
 /// Grows the memory to at least the requested size by emscripten's rule, which leaves room to spare and tries three
 /// times with less of it. The process can see the size, so the rule is part of the environment.
 pub(super) fn resize_heap(call: &mut Call<'_, '_>) -> Outcome {
     let requested = call.arg(0);
     let memory = call.memory()?;
     let old = memory.data_size(&*call.caller) as u64;
-    let ceiling = if call.wide { 16 << 30 } else { (4 << 30) - PAGE };
+    let ceiling = ceiling(call);
     if requested > ceiling {
         return Ok(Answer::Int(0));
     }

@@ -31,7 +31,7 @@ fn present(memory: &[u8]) -> Option<Vec<u32>> {
     use std::os::unix::fs::FileExt as _;
 
     let address = memory.as_ptr().addr();
-    if rustix::param::page_size() != PAGE || address % PAGE != 0 {
+    if rustix::param::page_size() != PAGE || !address.is_multiple_of(PAGE) {
         return None;
     }
     let pages = memory.len().div_ceil(PAGE);

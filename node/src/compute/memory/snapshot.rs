@@ -132,7 +132,7 @@ impl Snapshot {
         // All pages with their numbers, and the globals: nothing else can be in a body.
         let page_count = self.memory_bytes / PAGE as u64;
         let most = page_count * (PAGE as u64 + 4) + 8 + 17 * MAX_GLOBALS as u64;
-        if self.memory_bytes % PAGE as u64 != 0 || self.body_bytes > most {
+        if !self.memory_bytes.is_multiple_of(PAGE as u64) || self.body_bytes > most {
             return Err(SnapshotError::Malformed("its sizes do not fit together"));
         }
         let size = usize::try_from(self.body_bytes).map_err(|_| SnapshotError::Malformed("it is too large"))?;

@@ -153,7 +153,7 @@ async fn full_queues_say_so() {
         config.max_waiting_per_process = 2;
     });
     let (started, running) = oneshot::channel();
-    let (release, gate) = mpsc::channel::<()>();
+    let (release, gate) = mpsc::sync_channel::<()>(1);
     let blocked = tokio::spawn({
         let pool = pool.clone();
         async move {
