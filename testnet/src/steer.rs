@@ -119,7 +119,10 @@ pub fn logs(
             return Ok(());
         }
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         match new_lines(&log, offset, &mut sink) {
             Ok(ControlFlow::Continue(end)) => offset = end,
             Ok(ControlFlow::Break(())) => return Ok(()),
@@ -129,7 +132,6 @@ pub fn logs(
         }
         thread::sleep(FOLLOW);
     }
-    Ok(())
 }
 
 /// Deletes everything a stopped network left in `dir`: keys, data, logs. The next start begins anew.

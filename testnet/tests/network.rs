@@ -9,7 +9,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -122,7 +122,7 @@ impl Bench {
     }
 
     fn up_with(&self, options: TestnetOptions) -> Running {
-        let (sender, events) = channel();
+        let (sender, events) = sync_channel(4_096);
         let thread = thread::spawn(move || up(&options, |event| sender.send(event).unwrap_or_default()));
         let mut running = Running { events, seen: Vec::new(), thread };
         running.wait_for(|event| matches!(event, Event::Up(_)));
@@ -388,7 +388,7 @@ fn a_followed_log_gives_new_lines_as_they_come() {
     running.end();
     let log = bench.dir().join("node-1").join("log");
     fs::write(&log, "one\ntwo\nthree\n").unwrap();
-    let (sender, lines) = channel();
+    let (sender, lines) = sync_channel(4_096);
     let dir = bench.dir();
     let follower = thread::spawn(move || {
         logs(&dir, "node-1", 2, true, |line| {

@@ -175,7 +175,7 @@ fn segments_rotate_and_all_are_read_again() {
 fn concurrent_appends_share_syncs() {
     let folder = tempfile::tempdir().unwrap();
     // The first group waits in the reducer until the other appends are queued: no luck involved.
-    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(64);
     let wait = std::sync::Mutex::new(Some(wait));
     let store = Store::open(
         folder.path(),
