@@ -153,11 +153,7 @@ async fn full_queues_say_so() {
         config.max_waiting_per_process = 2;
     });
     let (started, running) = oneshot::channel();
-<<<<<<< Updated upstream
     let (release, gate) = mpsc::sync_channel::<()>(1);
-=======
-    let (release, gate) = mpsc::sync_channel::<()>(64);
->>>>>>> Stashed changes
     let blocked = tokio::spawn({
         let pool = pool.clone();
         async move {
