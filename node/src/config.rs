@@ -31,12 +31,15 @@ pub struct NodeConfig {
     /// The RSA wallet (JWK) that pays for anchoring; without it this node anchors nothing.
     #[serde(default)]
     pub wallet: Option<PathBuf>,
+    /// Seconds between two bundles at least, while few items wait. Fewer cost more: a bundle is paid by 256 KiB.
+    #[serde(default = "anchor_every_seconds")]
+    pub anchor_every_seconds: u64,
     /// What this node asks for compute.
     #[serde(default)]
     pub offer: OfferConfig,
 }
 
-/// The compute provider's prices and limits.
+/// What this node asks for compute, and pays for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OfferConfig {
@@ -48,11 +51,17 @@ pub struct OfferConfig {
     pub max_memory_bytes: u64,
     /// Modules allowed; empty: all.
     pub modules: Vec<String>,
+    /// The highest price this node pays as a messenger, winston per 1,000,000,000 units of fuel.
+    pub max_price_per_gfuel: u64,
+}
+
+fn anchor_every_seconds() -> u64 {
+    60
 }
 
 impl Default for OfferConfig {
     fn default() -> Self {
-        Self { price_per_gfuel: 100, max_leases: 1_000, max_memory_bytes: 1 << 30, modules: Vec::new() }
+        Self { price_per_gfuel: 100, max_leases: 1_000, max_memory_bytes: 1 << 30, modules: Vec::new(), max_price_per_gfuel: 1_000_000 }
     }
 }
 

@@ -28,9 +28,7 @@ mod tests;
 
 /// The system refused something a blob needed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot {action} {path}: {source}; check the disk's health and free space and the folder's permissions"
-)]
+#[error("cannot {action} {path}: {source}; check the disk's health and free space and the folder's permissions")]
 pub struct BlobError {
     action: &'static str,
     path: PathBuf,
@@ -58,19 +56,13 @@ impl Blobs {
         }
         fs::create_dir_all(&temp).map_err(failed("create", &temp))?;
         sync(&folder)?;
-        Ok(Self {
-            folder,
-            next: Arc::default(),
-        })
+        Ok(Self { folder, next: Arc::default() })
     }
 
     /// Stores `bytes` as `name`; durable when this returns. An existing blob of that name is replaced in one step.
     pub fn put(&self, name: &Id, bytes: &[u8]) -> Result<(), BlobError> {
         let serial = self.next.fetch_add(1, Ordering::Relaxed);
-        let temp = self
-            .folder
-            .join("temp")
-            .join(format!("{}-{serial}", process::id()));
+        let temp = self.folder.join("temp").join(format!("{}-{serial}", process::id()));
         let result = self.put_through(&temp, name, bytes);
         if result.is_err() {
             // The error that matters is already on its way; opening the folder next time cleans up as well.
@@ -80,11 +72,7 @@ impl Blobs {
     }
 
     fn put_through(&self, temp: &Path, name: &Id, bytes: &[u8]) -> Result<(), BlobError> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(temp)
-            .map_err(failed("create", temp))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(temp).map_err(failed("create", temp))?;
         file.write_all(bytes).map_err(failed("write", temp))?;
         file.sync_all().map_err(failed("sync", temp))?;
         let path = self.path(name);
@@ -116,9 +104,7 @@ impl Blobs {
     pub fn remove(&self, name: &Id) -> Result<(), BlobError> {
         let path = self.path(name);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("delete", &path)(error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path)(error)),
             _ => Ok(()),
         }
     }
@@ -136,15 +122,9 @@ impl Blobs {
 
 fn failed(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> BlobError {
     let path = path.into();
-    move |source| BlobError {
-        action,
-        path,
-        source,
-    }
+    move |source| BlobError { action, path, source }
 }
 
 fn sync(folder: &Path) -> Result<(), BlobError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed("sync", folder))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
 }

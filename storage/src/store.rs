@@ -76,10 +76,7 @@ impl Position {
 
     /// The position in exactly eight bytes of [`Self::to_bytes`].
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes
-            .try_into()
-            .ok()
-            .map(|bytes| Self(u64::from_be_bytes(bytes)))
+        bytes.try_into().ok().map(|bytes| Self(u64::from_be_bytes(bytes)))
     }
 }
 
@@ -194,21 +191,10 @@ impl Store {
             return Err(failure);
         }
         let units = u32::try_from(size.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.0.budget)
-            .acquire_many_owned(units)
-            .await
-            .map_err(|_| self.stopped())?;
+        let permit = Arc::clone(&self.0.budget).acquire_many_owned(units).await.map_err(|_| self.stopped())?;
         let (reply, answer) = oneshot::channel();
         let queue = self.0.queue.as_ref().ok_or_else(|| self.stopped())?;
-        queue
-            .send(Append {
-                records,
-                size,
-                reply,
-                _permit: permit,
-            })
-            .await
-            .map_err(|_| self.stopped())?;
+        queue.send(Append { records, size, reply, _permit: permit }).await.map_err(|_| self.stopped())?;
         answer.await.map_err(|_| self.stopped())?
     }
 
@@ -218,20 +204,10 @@ impl Store {
             return Err(StoreError::NoRecord(position));
         }
         let segment = {
-            let segments = self
-                .0
-                .shared
-                .segments
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            segments
-                .range(..=position.0)
-                .next_back()
-                .map(|(_, segment)| segment.clone())
+            let segments = self.0.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
+            segments.range(..=position.0).next_back().map(|(_, segment)| segment.clone())
         };
-        segment
-            .ok_or(StoreError::NoRecord(position))?
-            .read(position)
+        segment.ok_or(StoreError::NoRecord(position))?.read(position)
     }
 
     /// The index entry of `key`. Blocking, usually from memory.
@@ -248,9 +224,7 @@ impl Store {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.0
-            .shared
-            .noting(self.0.shared.index.scan(prefix, start, limit, direction))
+        self.0.shared.noting(self.0.shared.index.scan(prefix, start, limit, direction))
     }
 
     /// Work done and the journal's end.
@@ -273,9 +247,7 @@ impl Store {
     pub async fn failed(&self) -> StoreError {
         let mut failure = self.0.shared.failure.subscribe();
         match failure.wait_for(Option::is_some).await {
-            Ok(found) => found
-                .clone()
-                .unwrap_or(StoreError::Stopped("no reason was kept")),
+            Ok(found) => found.clone().unwrap_or(StoreError::Stopped("no reason was kept")),
             Err(_) => StoreError::Stopped("closed"),
         }
     }
@@ -287,10 +259,7 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("folder", &self.0.shared.folder)
-            .field("stats", &self.stats())
-            .finish()
+        f.debug_struct("Store").field("folder", &self.0.shared.folder).field("stats", &self.stats()).finish()
     }
 }
 
@@ -333,20 +302,12 @@ fn checked_size(records: &[Bytes]) -> Result<usize, StoreError> {
             return Err(StoreError::Empty);
         }
         if record.len() > MAX_RECORD {
-            return Err(StoreError::TooLarge {
-                what: "record",
-                size: record.len() as u64,
-                limit: MAX_RECORD as u64,
-            });
+            return Err(StoreError::TooLarge { what: "record", size: record.len() as u64, limit: MAX_RECORD as u64 });
         }
         size = size.saturating_add(format::framed_len(record));
     }
     if size > MAX_APPEND {
-        return Err(StoreError::TooLarge {
-            what: "append",
-            size: size as u64,
-            limit: MAX_APPEND as u64,
-        });
+        return Err(StoreError::TooLarge { what: "append", size: size as u64, limit: MAX_APPEND as u64 });
     }
     Ok(size)
 }

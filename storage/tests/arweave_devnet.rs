@@ -143,7 +143,7 @@ async fn a_tampered_item_is_not_served_and_hides_no_other() {
     let ethereum =
         ItemBuilder::new().tag("N", "3").data("nested").sign(&EthereumSigner::from_bytes(&[9; 32]).unwrap()).unwrap();
     let inner = bundle::carrier_tags().into_iter().fold(ItemBuilder::new(), |b, tag| b.tag(tag.name, tag.value));
-    let inner = inner.data(bundle::write(&[ethereum.clone()])).sign(&wallet()).unwrap();
+    let inner = inner.data(bundle::write(std::slice::from_ref(&ethereum))).sign(&wallet()).unwrap();
     let (good, bad) = (item(1, "good"), item(2, "evil"));
     let bytes = bundle::write(&[bad.clone(), good.clone(), inner.clone()]);
     let mut bytes = bytes.to_vec();

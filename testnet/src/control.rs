@@ -6,7 +6,10 @@
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{ffi::OsStrExt as _, net::{UnixListener, UnixStream}},
+    os::unix::{
+        ffi::OsStrExt as _,
+        net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -54,7 +57,9 @@ impl Control {
     pub fn listen(dir: &Path, commands: SyncSender<Command>) -> Result<Self, TestnetError> {
         let path = socket_path(dir);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(TestnetError::io("replace", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(TestnetError::io("replace", &path)(error));
+            }
             _ => {}
         }
         let listener = UnixListener::bind(&path).map_err(TestnetError::io("listen on", &path))?;

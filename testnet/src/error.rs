@@ -18,7 +18,9 @@ pub enum TestnetError {
         fix: String,
     },
     /// Another supervisor has the folder.
-    #[error("a testnet is already running in {dir}; see it with `weft testnet status`, stop it with `weft testnet down`, or give this one another folder with --data")]
+    #[error(
+        "a testnet is already running in {dir}; see it with `weft testnet status`, stop it with `weft testnet down`, or give this one another folder with --data"
+    )]
     Running {
         /// The network's folder.
         dir: PathBuf,
@@ -36,7 +38,9 @@ pub enum TestnetError {
         dir: PathBuf,
     },
     /// The folder holds a network made with other options.
-    #[error("{dir} holds a testnet with {what} {saved}, not {asked}; leave that option out to resume it, add --reset to start over, or choose another folder with --data")]
+    #[error(
+        "{dir} holds a testnet with {what} {saved}, not {asked}; leave that option out to resume it, add --reset to start over, or choose another folder with --data"
+    )]
     Different {
         /// The network's folder.
         dir: PathBuf,
@@ -85,7 +89,9 @@ pub enum TestnetError {
     #[error("the running testnet refused: {0}")]
     Refused(String),
     /// The supervisor cannot be talked to although it runs.
-    #[error("the running testnet does not answer at {socket}: {source}; end it by its process id {pid} (`kill {pid}`), its nodes end with it")]
+    #[error(
+        "the running testnet does not answer at {socket}: {source}; end it by its process id {pid} (`kill {pid}`), its nodes end with it"
+    )]
     Silent {
         /// The control socket.
         socket: PathBuf,

@@ -3,15 +3,13 @@
 //! secret of node k = SHA-256(`"weft/testnet/node/v1"` ‖ 0 ‖ seed ‖ 0 ‖ k as 4 bytes, big endian). Whoever knows the seed knows
 //! the keys: good for development, and for nothing else.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::SigningKey;
-use weft_protocol::{Id, NodeKey};
+use weft_protocol::{Id, NodeKey, ans104::Ed25519Signer, keys::Jwk};
 
 const DOMAIN: &[u8] = b"weft/testnet/node/v1\0";
 const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
-/// One node's key pair.
-pub(crate) struct NodeSecret(SigningKey);
+/// One node's key pair: 32 bytes it follows from.
+pub(crate) struct NodeSecret([u8; 32]);
 
 impl NodeSecret {
     /// The key pair of node `number` (from 1) under `seed`.
@@ -20,18 +18,17 @@ impl NodeSecret {
         input.extend_from_slice(seed.as_bytes());
         input.push(0);
         input.extend_from_slice(&number.to_be_bytes());
-        Self(SigningKey::from_bytes(Id::sha256(&input).as_bytes()))
+        Self(*Id::sha256(&input).as_bytes())
     }
 
     /// The public key.
     pub fn key(&self) -> NodeKey {
-        NodeKey::from_bytes(self.0.verifying_key().to_bytes())
+        Ed25519Signer::from_seed(self.0).key()
     }
 
     /// The key file: an OKP JWK.
-    pub fn jwk(&self) -> String {
-        let d = URL_SAFE_NO_PAD.encode(self.0.to_bytes());
-        format!("{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{}\",\"d\":\"{d}\"}}\n", self.key())
+    pub fn jwk(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&Jwk::ed25519(self.0))
     }
 }
 
@@ -77,11 +74,11 @@ mod tests {
 
     #[test]
     fn a_peer_id_is_that_of_libp2p() {
-        // The example of the libp2p peer id specification, key type Ed25519.
+        // What the libp2p crate of the node makes of this key.
         let key = "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e";
         let bytes: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap()).collect();
         let id = peer_id(&NodeKey::from_slice(&bytes).unwrap());
-        assert!(id.starts_with("12D3KooW") && id.len() == 52, "{id}");
+        assert_eq!(id, "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq");
     }
 
     #[test]
@@ -90,6 +87,8 @@ mod tests {
         assert_eq!(key("weft", 1), key("weft", 1));
         assert_ne!(key("weft", 1), key("weft", 2));
         assert_ne!(key("weft", 1), key("other", 1));
-        assert!(NodeSecret::derive("weft", 1).jwk().contains(&key("weft", 1).to_string()));
+        let jwk: Jwk = serde_json::from_str(&NodeSecret::derive("weft", 1).jwk().unwrap()).unwrap();
+        assert_eq!(jwk.node_key().unwrap(), key("weft", 1));
+        jwk.ed25519_seed().unwrap();
     }
 }

@@ -36,7 +36,7 @@ mod wallets;
 pub use error::TestnetError;
 pub use event::Event;
 pub use options::{FirstPorts, MAX_NODES, TestnetOptions};
-pub use plan::{Plan, PlannedNode};
+pub use plan::{Plan, PlannedNode, PlannedWallet};
 pub use ports::PortMoved;
 pub use state::{NodeStatus, Status};
 pub use steer::{down, kill, logs, reset, start, status};

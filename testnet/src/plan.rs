@@ -137,13 +137,23 @@ fn read_saved(dir: &Path) -> Result<Option<Saved>, TestnetError> {
         let whole = saved.nodes == saved.ports.nodes.len()
             && (1..=crate::MAX_NODES).contains(&saved.nodes)
             && saved.ports.gateway.len() == 2
-            && saved.ports.nodes.iter().zip([3].into_iter().chain([1].into_iter().cycle())).all(|(n, len)| n.http.len() == len);
+            && saved
+                .ports
+                .nodes
+                .iter()
+                .zip([3].into_iter().chain([1].into_iter().cycle()))
+                .all(|(n, len)| n.http.len() == len);
         if whole { Ok(saved) } else { Err("its ports do not fit its number of nodes".to_owned()) }
     };
     files::read(&path)?.map(parse).transpose().map_err(|reason| TestnetError::Broken { path, reason })
 }
 
-fn agree<T: ToString + PartialEq>(dir: &Path, what: &'static str, asked: Option<&T>, saved: &T) -> Result<(), TestnetError> {
+fn agree<T: ToString + PartialEq>(
+    dir: &Path,
+    what: &'static str,
+    asked: Option<&T>,
+    saved: &T,
+) -> Result<(), TestnetError> {
     match asked.filter(|asked| *asked != saved) {
         None => Ok(()),
         Some(asked) => Err(TestnetError::Different {
@@ -255,7 +265,10 @@ fn write_files(plan: &Plan, file: &NetworkFile, saved: &Saved) -> Result<(), Tes
         let folder = plan.dir.join(&node.name);
         files::make_folder(&folder)?;
         let number = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
-        files::write(&folder.join("node.key.json"), &NodeSecret::derive(&plan.seed, number).jwk(), true)?;
+        let key = folder.join("node.key.json");
+        let jwk = NodeSecret::derive(&plan.seed, number).jwk();
+        let jwk = jwk.map_err(|error| TestnetError::Broken { path: key.clone(), reason: error.to_string() })?;
+        files::write(&key, &jwk, true)?;
         files::write(&folder.join("wallet.json"), wallets::payer_of(index), true)?;
         files::write(&folder.join("node.toml"), &node_file(plan, node, index)?, false)?;
     }

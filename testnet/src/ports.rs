@@ -153,7 +153,11 @@ mod tests {
     fn a_taken_port_moves_alone_and_is_reported() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let busy = listener.local_addr().unwrap().port();
-        let first = FirstPorts { gateway: busy.saturating_sub(2), nodes: busy.saturating_add(8), peers: busy.saturating_add(300) };
+        let first = FirstPorts {
+            gateway: busy.saturating_sub(2),
+            nodes: busy.saturating_add(8),
+            peers: busy.saturating_add(300),
+        };
         let (ports, moved) = allocate(first, 3, None).unwrap();
         let messenger = ports.nodes[0].http[0];
         assert_ne!(messenger, busy);

@@ -33,7 +33,9 @@ impl Signals {
                     _ = &mut stopped => None,
                 };
                 // A full queue means that a stop is already on its way.
-                if received.is_none() || matches!(commands.try_send(Command::Stop), Err(std::sync::mpsc::TrySendError::Disconnected(_))) {
+                if received.is_none()
+                    || matches!(commands.try_send(Command::Stop), Err(std::sync::mpsc::TrySendError::Disconnected(_)))
+                {
                     return;
                 }
             }

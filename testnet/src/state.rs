@@ -3,6 +3,8 @@
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,13 @@ impl State {
 
 fn path(dir: &Path) -> PathBuf {
     dir.join("testnet.json")
+}
+
+/// Waits between two looks at what another process does: its files, locks and ports send no event. Every caller has a deadline
+/// or a way to stop.
+#[allow(clippy::disallowed_methods, reason = "there is no event to wait for")]
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
 }
 
 /// Takes the lock of `dir`, which must exist; `None` if a running supervisor has it.

@@ -5,7 +5,6 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -74,7 +73,7 @@ pub fn start(dir: &Path, node: &str) -> Result<(), TestnetError> {
         let process = state.processes.iter().find(|process| process.name == node);
         match process {
             Some(ProcessState { pid: Some(_), port, .. }) if is_ready(*port, ready_path(node)) => return Ok(()),
-            Some(ProcessState { pid: Some(_), .. }) if began.elapsed() < START_WITHIN => thread::sleep(POLL),
+            Some(ProcessState { pid: Some(_), .. }) if began.elapsed() < START_WITHIN => state::pause(POLL),
             Some(ProcessState { pid: Some(_), .. }) => {
                 return Err(not_ready(dir, node, format!("no ready answer within {} s", START_WITHIN.as_secs())));
             }
@@ -94,7 +93,7 @@ pub fn down(dir: &Path) -> Result<(), TestnetError> {
         if began.elapsed() >= DOWN_WITHIN {
             return Err(TestnetError::StillStopping { dir: dir.to_owned() });
         }
-        thread::sleep(POLL);
+        state::pause(POLL);
     }
     Ok(())
 }
@@ -119,7 +118,10 @@ pub fn logs(
             return Ok(());
         }
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         match new_lines(&log, offset, &mut sink) {
             Ok(ControlFlow::Continue(end)) => offset = end,
             Ok(ControlFlow::Break(())) => return Ok(()),
@@ -127,9 +129,8 @@ pub fn logs(
             Err(error) if error.kind() == io::ErrorKind::NotFound => offset = 0,
             Err(error) => return Err(TestnetError::io("read", &log)(error)),
         }
-        thread::sleep(FOLLOW);
+        state::pause(FOLLOW);
     }
-    Ok(())
 }
 
 /// Deletes everything a stopped network left in `dir`: keys, data, logs. The next start begins anew.
@@ -170,7 +171,18 @@ fn made_here(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let name = name.strip_suffix(".new").unwrap_or(name);
     let node = name.strip_prefix("node-").is_some_and(|number| number.parse::<usize>().is_ok());
-    let known = ["lock", "plan", "plan.json", "testnet", "testnet.json", "control.sock", "network", "network.toml", "wallets", ARWEAVE];
+    let known = [
+        "lock",
+        "plan",
+        "plan.json",
+        "testnet",
+        "testnet.json",
+        "control.sock",
+        "network",
+        "network.toml",
+        "wallets",
+        ARWEAVE,
+    ];
     node || known.contains(&name)
 }
 

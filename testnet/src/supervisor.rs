@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
     sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -63,11 +62,8 @@ pub fn up(options: &TestnetOptions, on_event: impl FnMut(Event)) -> Result<(), T
 fn enter(options: &TestnetOptions) -> Result<(TestnetOptions, File), TestnetError> {
     let absolute = |path: &Path| fs::canonicalize(path).map_err(TestnetError::io("find", path));
     files::make_folder(&options.dir)?;
-    let options = TestnetOptions {
-        dir: absolute(&options.dir)?,
-        binary: absolute(&options.binary)?,
-        ..options.clone()
-    };
+    let options =
+        TestnetOptions { dir: absolute(&options.dir)?, binary: absolute(&options.binary)?, ..options.clone() };
     if !steer::is_ours(&options.dir)? {
         return Err(TestnetError::ForeignFolder { dir: options.dir });
     }
@@ -75,7 +71,7 @@ fn enter(options: &TestnetOptions) -> Result<(TestnetOptions, File), TestnetErro
         if let Some(lock) = state::lock(&options.dir)? {
             return Ok((options, lock));
         }
-        thread::sleep(TICK);
+        state::pause(TICK);
     }
     Err(TestnetError::Running { dir: options.dir })
 }
@@ -90,7 +86,8 @@ fn processes(options: &TestnetOptions, prepared: &Prepared) -> Vec<Process> {
     let gateway = prepared.gateway.first().copied().unwrap_or_default();
     let nodes = prepared.plan.nodes.iter().map(|node| {
         let config = options.dir.join(&node.name).join("node.toml");
-        let arguments = ["node", "run", "--config"].map(str::to_owned).into_iter().chain([config.display().to_string()]);
+        let arguments =
+            ["node", "run", "--config"].map(str::to_owned).into_iter().chain([config.display().to_string()]);
         process(&node.name, arguments.collect(), node.http.first().copied().unwrap_or_default())
     });
     std::iter::once(process(ARWEAVE, devnet_arguments(options, &prepared.gateway), gateway)).chain(nodes).collect()

@@ -3,9 +3,7 @@
 //! Their private keys are public (they are in this repository): never send anything of value to them. They are fixed because
 //! making an RSA-4096 key takes seconds, and because scripts like stable addresses.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
-use weft_protocol::Id;
+use weft_protocol::{Id, keys::Jwk};
 
 /// What each wallet holds when a devnet starts: 1,000 AR in winston (10^12 winston make one AR).
 pub const MINTED_WINSTON: u64 = 1_000_000_000_000_000;
@@ -30,17 +28,11 @@ pub struct Wallet {
     pub jwk: &'static str,
 }
 
-#[derive(Deserialize)]
-struct Modulus {
-    n: String,
-}
-
 impl Wallet {
-    /// `None` if the file is no RSA JWK: a test makes sure that all are.
+    /// `None` if the file is no JWK: a test makes sure that all are.
     fn new((name, jwk): (&'static str, &'static str)) -> Option<Self> {
-        let Modulus { n } = serde_json::from_str(jwk).ok()?;
-        let owner = URL_SAFE_NO_PAD.decode(n).ok()?;
-        Some(Self { name, address: Id::sha256(&owner), jwk })
+        let key: Jwk = serde_json::from_str(jwk).ok()?;
+        Some(Self { name, address: key.address(), jwk })
     }
 }
 
@@ -63,6 +55,8 @@ pub(crate) fn payer_of(index: usize) -> &'static str {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+    use weft_protocol::ans104::RsaSigner;
+
     use super::*;
 
     #[test]
@@ -72,11 +66,9 @@ mod tests {
         let addresses: std::collections::BTreeSet<_> = all.iter().map(|wallet| wallet.address).collect();
         assert_eq!(addresses.len(), 18);
         for wallet in all {
-            let fields: serde_json::Value = serde_json::from_str(wallet.jwk).unwrap();
-            for field in ["n", "e", "d", "p", "q", "dp", "dq", "qi"] {
-                assert!(fields[field].is_string(), "{} {field}", wallet.name);
-            }
-            assert_eq!(URL_SAFE_NO_PAD.decode(fields["n"].as_str().unwrap()).unwrap().len(), 512);
+            let key: Jwk = serde_json::from_str(wallet.jwk).unwrap();
+            assert_eq!(key.owner().len(), 512);
+            RsaSigner::from_jwk(&key).unwrap();
         }
         assert_eq!(payer_of(8), payer_of(0));
     }

@@ -9,7 +9,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -122,7 +122,7 @@ impl Bench {
     }
 
     fn up_with(&self, options: TestnetOptions) -> Running {
-        let (sender, events) = channel();
+        let (sender, events) = sync_channel(1024);
         let thread = thread::spawn(move || up(&options, |event| sender.send(event).unwrap_or_default()));
         let mut running = Running { events, seen: Vec::new(), thread };
         running.wait_for(|event| matches!(event, Event::Up(_)));
@@ -166,6 +166,8 @@ fn free_ports() -> u16 {
     base
 }
 
+/// Waits, within the deadline, for what another process does.
+#[allow(clippy::disallowed_methods, reason = "other processes send no event")]
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -236,7 +238,8 @@ fn up_kill_start_down_and_up_again() {
     assert!(running.seen.iter().any(|event| event.contains("resumed: true")), "{:?}", running.seen);
     let resumed = status(&dir).unwrap();
     assert_eq!(resumed.plan.id, first.plan.id);
-    let urls = |status: &weft_testnet::Status| status.plan.nodes.iter().flat_map(|node| node.urls.clone()).collect::<Vec<_>>();
+    let urls =
+        |status: &weft_testnet::Status| status.plan.nodes.iter().flat_map(|node| node.urls.clone()).collect::<Vec<_>>();
     assert_eq!(urls(&resumed), urls(&first));
     down(&dir).unwrap();
     running.end();
@@ -388,7 +391,7 @@ fn a_followed_log_gives_new_lines_as_they_come() {
     running.end();
     let log = bench.dir().join("node-1").join("log");
     fs::write(&log, "one\ntwo\nthree\n").unwrap();
-    let (sender, lines) = channel();
+    let (sender, lines) = sync_channel(1024);
     let dir = bench.dir();
     let follower = thread::spawn(move || {
         logs(&dir, "node-1", 2, true, |line| {

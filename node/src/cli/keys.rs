@@ -152,18 +152,16 @@ fn describe(jwk: &Jwk, path: &Path) -> Done {
     let address = jwk.address().to_string();
     let mut table = Table::pairs();
     table.row(["file", &path.display().to_string()]);
-    let mut json = json!({ "file": path, "address": address });
-    match jwk.node_key() {
+    let json = match jwk.node_key() {
         None => {
             table.row(["kind", "Arweave wallet (RSA-4096)"]).row(["address", &address]);
-            json["kind"] = json!("arweave");
+            json!({ "file": path, "kind": "arweave", "address": address })
         }
         Some(key) => {
             let key = key.to_string();
             table.row(["kind", "node key (Ed25519)"]).row(["key", &key]).row(["address", &address]);
-            json["kind"] = json!("ed25519");
-            json["key"] = json!(key);
+            json!({ "file": path, "kind": "ed25519", "address": address, "key": key })
         }
-    }
+    };
     Done::new(table.text(), json)
 }

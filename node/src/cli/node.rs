@@ -122,6 +122,7 @@ impl Init {
     fn config(&self) -> NodeConfig {
         let family = if self.ip.is_ipv4() { "ip4" } else { "ip6" };
         NodeConfig {
+            anchor_every_seconds: 60,
             name: self.name.clone(),
             network: "network.toml".into(),
             key: "node.key.json".into(),

@@ -1,5 +1,7 @@
 //! What the commands that run until they are stopped have in common: log and signals.
 
+use std::io::IsTerminal;
+
 use super::exit::{CliError, CliResult, Exit};
 
 /// Form of log lines.
@@ -28,7 +30,8 @@ pub async fn signalled() {
 pub fn start_log(format: LogFormat) -> CliResult<()> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let set = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),

@@ -21,6 +21,7 @@ mod module;
 mod pool;
 mod prepare;
 mod root;
+pub mod service;
 
 pub use config::{EngineConfig, EngineProfile};
 pub use engine::{Engine, EngineError};

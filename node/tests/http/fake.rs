@@ -52,6 +52,7 @@ struct Inner {
     /// What `wait` the last `result` was given.
     waited: Option<Duration>,
     graphql: Vec<Value>,
+    market: Option<Value>,
 }
 
 /// The scripted node.
@@ -84,6 +85,14 @@ impl Fake {
 
     pub fn graphql_bodies(&self) -> Vec<Value> {
         self.inner.lock().unwrap().graphql.clone()
+    }
+
+    pub fn push_activity(&self, line: Activity) {
+        self.inner.lock().unwrap().activity.push(line);
+    }
+
+    pub fn set_market(&self, market: Value) {
+        self.inner.lock().unwrap().market = Some(market);
     }
 
     pub fn store(&self, tags: &[(&str, &str)], data: &[u8]) -> Id {
@@ -454,7 +463,7 @@ impl Door for Fake {
     }
 
     async fn market(&self) -> Value {
-        json!({ "offers": [], "awards": [] })
+        self.inner.lock().unwrap().market.clone().unwrap_or_else(|| json!({ "offers": [], "awards": [] }))
     }
 
     fn activity(&self, limit: usize) -> Vec<Activity> {

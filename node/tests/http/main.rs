@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod aoconnect;
 mod bad_input;
 mod bounds;
 mod fake;
 mod gateway;
+#[path = "../support/npm.rs"]
+mod npm;
 mod paging;
 mod replay;
 mod shapes;

@@ -7,6 +7,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use serde_json::{Value, json};
+use weft_node::door::Activity;
 use weft_protocol::{
     Id,
     ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile},
@@ -221,7 +222,19 @@ async fn weft_routes() {
     assert_eq!(open.json("/v1/status").await["node"]["name"], "node-1");
     assert_eq!(open.json("/v1/network").await["name"], "weft-test");
     assert!(open.json("/v1/market").await["offers"].is_array());
-    assert_eq!(open.json("/v1/activity").await, json!({ "activity": [] }));
+    let line = |text: &str| Activity {
+        at_ms: START,
+        kind: "sealed",
+        process: Some(process),
+        slot: Some(1),
+        text: text.into(),
+    };
+    fake.push_activity(line("first"));
+    fake.push_activity(line("second"));
+    let newest = json!([{ "at_ms": START, "kind": "sealed", "process": process, "slot": 1, "text": "second" }]);
+    assert_eq!(open.json("/v1/activity?limit=1").await, json!({ "activity": newest }));
+    fake.set_market(json!({ "offers": [1] }));
+    assert_eq!(open.json("/v1/market").await, json!({ "offers": [1] }));
     let list = open.json("/v1/processes").await;
     assert_eq!((&list["processes"][0]["id"], &list["processes"][0]["name"]), (&json!(process), &json!("test")));
     assert_eq!(open.json(&format!("/v1/processes?after={process}")).await, json!({ "processes": [] }));

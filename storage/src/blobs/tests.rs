@@ -1,10 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
 
@@ -48,13 +42,6 @@ fn an_error_names_the_file_and_says_what_to_do() {
     let blobs = Blobs::open(folder.path()).unwrap();
     fs::create_dir_all(blobs.path(&name)).unwrap();
     let error = blobs.put(&name, b"bytes").unwrap_err().to_string();
-    assert!(
-        error.contains(blobs.path(&name).to_str().unwrap()) && error.contains("check"),
-        "{error}"
-    );
-    assert_eq!(
-        fs::read_dir(folder.path().join("temp")).unwrap().count(),
-        0,
-        "no temporary file stays"
-    );
+    assert!(error.contains(blobs.path(&name).to_str().unwrap()) && error.contains("check"), "{error}");
+    assert_eq!(fs::read_dir(folder.path().join("temp")).unwrap().count(), 0, "no temporary file stays");
 }

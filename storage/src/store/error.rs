@@ -67,9 +67,7 @@ pub enum StoreError {
     #[error("a record must have at least one byte")]
     Empty,
     /// No record starts at this position.
-    #[error(
-        "there is no record at {0}: positions come from append or from the reducer, and none was given out there"
-    )]
+    #[error("there is no record at {0}: positions come from append or from the reducer, and none was given out there")]
     NoRecord(Position),
     /// The index (sled) failed while the store was open. The journal is unharmed.
     #[error(
@@ -88,15 +86,8 @@ pub enum StoreError {
 
 impl StoreError {
     /// An [`StoreError::Io`] maker for `map_err`.
-    pub(super) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            action,
-            path,
-            source: Arc::new(source),
-        }
+        move |source| Self::Io { action, path, source: Arc::new(source) }
     }
 }

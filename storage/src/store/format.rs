@@ -62,10 +62,8 @@ impl SegmentHeader {
         let (magic, rest) = body.split_first_chunk::<8>()?;
         let (start, rest) = rest.split_first_chunk::<8>()?;
         let salt = rest.first_chunk::<8>()?;
-        (*magic == MAGIC && crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then(|| Self {
-            start: u64::from_le_bytes(*start),
-            salt: u64::from_le_bytes(*salt),
-        })
+        (*magic == MAGIC && crc32c::crc32c(body) == u32::from_le_bytes(*crc))
+            .then(|| Self { start: u64::from_le_bytes(*start), salt: u64::from_le_bytes(*salt) })
     }
 }
 
@@ -96,20 +94,13 @@ impl GroupBuilder {
     pub fn new(salt: u64, start: u64, capacity: usize) -> Self {
         let mut buffer = Vec::with_capacity(capacity.saturating_add(GROUP_HEADER));
         buffer.resize(GROUP_HEADER, 0);
-        Self {
-            salt,
-            start,
-            count: 0,
-            buffer,
-        }
+        Self { salt, start, count: 0, buffer }
     }
 
     /// Adds one record (the caller checked its size) and says where it will be.
     pub fn push(&mut self, record: &[u8]) -> Position {
         let position = self.start.saturating_add(self.buffer.len() as u64);
-        let len = u32::try_from(record.len())
-            .unwrap_or(u32::MAX)
-            .to_le_bytes();
+        let len = u32::try_from(record.len()).unwrap_or(u32::MAX).to_le_bytes();
         let crc = checksum(b'R', self.salt, position, &len, record);
         self.buffer.extend_from_slice(&len);
         self.buffer.extend_from_slice(&crc.to_le_bytes());
@@ -121,10 +112,7 @@ impl GroupBuilder {
     /// The group's bytes.
     pub fn finish(mut self) -> Vec<u8> {
         let len = self.buffer.len().saturating_sub(GROUP_HEADER);
-        let header = GroupHeader {
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-            count: self.count,
-        };
+        let header = GroupHeader { len: u32::try_from(len).unwrap_or(u32::MAX), count: self.count };
         if let Some(slot) = self.buffer.first_chunk_mut::<GROUP_HEADER>() {
             *slot = header.encode(self.salt, self.start);
         }
@@ -146,10 +134,7 @@ impl GroupHeader {
         let lengths = self.lengths();
         let crc = checksum(b'G', salt, position, &lengths, &[]);
         let mut bytes = [0; GROUP_HEADER];
-        for (slot, byte) in bytes
-            .iter_mut()
-            .zip(lengths.iter().chain(&crc.to_le_bytes()))
-        {
+        for (slot, byte) in bytes.iter_mut().zip(lengths.iter().chain(&crc.to_le_bytes())) {
             *slot = *byte;
         }
         bytes
@@ -163,15 +148,11 @@ impl GroupHeader {
     pub fn decode(bytes: &[u8; GROUP_HEADER], salt: u64, position: u64) -> Option<Self> {
         let (lengths, crc) = bytes.split_last_chunk::<4>()?;
         let (len, count) = lengths.split_first_chunk::<4>()?;
-        let header = Self {
-            len: u32::from_le_bytes(*len),
-            count: u32::from_le_bytes(*count.first_chunk::<4>()?),
-        };
+        let header = Self { len: u32::from_le_bytes(*len), count: u32::from_le_bytes(*count.first_chunk::<4>()?) };
         let possible = header.count > 0
             && header.len as usize <= MAX_GROUP
             && header.count as usize <= header.len as usize / (RECORD_HEADER + 1);
-        (possible && checksum(b'G', salt, position, lengths, &[]) == u32::from_le_bytes(*crc))
-            .then_some(header)
+        (possible && checksum(b'G', salt, position, lengths, &[]) == u32::from_le_bytes(*crc)).then_some(header)
     }
 }
 
@@ -186,10 +167,7 @@ impl RecordHeader {
     /// The header in `bytes`, unless its length is impossible.
     pub fn decode(bytes: &[u8; RECORD_HEADER]) -> Option<Self> {
         let (len, crc) = bytes.split_first_chunk::<4>()?;
-        let header = Self {
-            len: *len,
-            crc: u32::from_le_bytes(*crc.first_chunk::<4>()?),
-        };
+        let header = Self { len: *len, crc: u32::from_le_bytes(*crc.first_chunk::<4>()?) };
         (1..=MAX_RECORD).contains(&header.len()).then_some(header)
     }
 

@@ -9,13 +9,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::StoreError;
+use super::{StoreError, recovery::pause};
 
 /// sled's page cache, in bytes (its own default is 1 GiB; several nodes share a machine in a test network).
 const CACHE: u64 = 32 << 20;
@@ -114,17 +113,11 @@ impl Index {
         loop {
             match guarded(folder, || sled_config(folder).open()) {
                 Ok(db) => {
-                    return Ok(Self {
-                        db,
-                        folder: folder.to_owned(),
-                    });
+                    return Ok(Self { db, folder: folder.to_owned() });
                 }
-                Err(error)
-                    if attempt < OPEN_ATTEMPTS
-                        && error.to_string().contains("could not acquire lock") =>
-                {
+                Err(error) if attempt < OPEN_ATTEMPTS && error.to_string().contains("could not acquire lock") => {
                     attempt = attempt.saturating_add(1);
-                    thread::sleep(OPEN_PAUSE);
+                    pause(OPEN_PAUSE);
                 }
                 Err(error) => return Err(error),
             }
@@ -147,9 +140,7 @@ impl Index {
         let bytes = guarded(&self.folder, || self.db.get(META_KEY))?;
         match bytes {
             None => Ok(None),
-            Some(bytes) => Meta::decode(&bytes)
-                .map(Some)
-                .ok_or_else(|| self.failed("its own entry is malformed")),
+            Some(bytes) => Meta::decode(&bytes).map(Some).ok_or_else(|| self.failed("its own entry is malformed")),
         }
     }
 
@@ -180,10 +171,7 @@ impl Index {
             (None, Direction::Backward) => self.collect(range.rev(), limit),
             (Some(start), Direction::Forward) => {
                 let from = user_key(start).max(low.clone());
-                let within = self
-                    .db
-                    .range(from..)
-                    .take_while(|entry| starts_with(entry, &low));
+                let within = self.db.range(from..).take_while(|entry| starts_with(entry, &low));
                 self.collect(within, limit)
             }
             (Some(start), Direction::Backward) => {
@@ -206,28 +194,19 @@ impl Index {
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         let copied = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
             entry.map(|(key, value)| {
-                (
-                    Bytes::copy_from_slice(key.get(1..).unwrap_or_default()),
-                    Bytes::copy_from_slice(&value),
-                )
+                (Bytes::copy_from_slice(key.get(1..).unwrap_or_default()), Bytes::copy_from_slice(&value))
             })
         };
         guarded(&self.folder, || entries.take(limit).map(copied).collect())
     }
 
     fn failed(&self, reason: &str) -> StoreError {
-        StoreError::Index {
-            folder: self.folder.clone(),
-            reason: reason.into(),
-        }
+        StoreError::Index { folder: self.folder.clone(), reason: reason.into() }
     }
 }
 
 fn sled_config(folder: &Path) -> sled::Config {
-    sled::Config::new()
-        .path(folder)
-        .cache_capacity(CACHE)
-        .flush_every_ms(Some(FLUSH_EVERY))
+    sled::Config::new().path(folder).cache_capacity(CACHE).flush_every_ms(Some(FLUSH_EVERY))
 }
 
 fn user_key(key: &[u8]) -> Vec<u8> {
@@ -239,9 +218,7 @@ fn user_key(key: &[u8]) -> Vec<u8> {
 
 /// Errors pass, so that they are reported and not silently the end of a scan.
 fn starts_with(entry: &sled::Result<(sled::IVec, sled::IVec)>, prefix: &[u8]) -> bool {
-    entry
-        .as_ref()
-        .map_or(true, |(key, _)| key.starts_with(prefix))
+    entry.as_ref().map_or(true, |(key, _)| key.starts_with(prefix))
 }
 
 /// Runs a sled call. sled 0.34 panics on some damaged files: that is an error like any other here, since the index can be
@@ -252,16 +229,10 @@ fn guarded<T>(folder: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T
         Ok(Err(error)) => error.to_string().into(),
         Err(panic) => panic_text(&*panic).into(),
     };
-    Err(StoreError::Index {
-        folder: folder.to_owned(),
-        reason,
-    })
+    Err(StoreError::Index { folder: folder.to_owned(), reason })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("sled panicked: {}", text.unwrap_or("no reason given"))
 }

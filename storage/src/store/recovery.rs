@@ -53,14 +53,7 @@ pub(super) fn open(folder: &Path, reducer: &impl Reducer) -> Result<Recovered, S
     let tail = open_tail(&segments, &journal)?;
     let end = tail.segment.header.start.saturating_add(tail.len);
     let (index, meta) = open_index(folder, reducer, &segments, end)?;
-    Ok(Recovered {
-        lock,
-        index,
-        meta,
-        segments,
-        tail,
-        end,
-    })
+    Ok(Recovered { lock, index, meta, segments, tail, end })
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
@@ -72,16 +65,20 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if attempt < LOCK_ATTEMPTS => {
                 attempt = attempt.saturating_add(1);
-                thread::sleep(LOCK_PAUSE);
+                pause(LOCK_PAUSE);
             }
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked {
-                    folder: folder.to_owned(),
-                });
+                return Err(StoreError::Locked { folder: folder.to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
         }
     }
+}
+
+/// Waits a moment for a lock that somebody is about to release; callers count their attempts.
+#[allow(clippy::disallowed_methods, reason = "a file lock that is released sends no event")]
+pub(super) fn pause(time: Duration) {
+    thread::sleep(time);
 }
 
 /// Checks the newest segment and cuts off an interrupted write.
@@ -89,11 +86,7 @@ fn open_tail(segments: &Segments, journal: &Path) -> Result<OpenTail, StoreError
     let segment = match segments.last_key_value() {
         Some((_, segment)) => segment.clone(),
         None => {
-            return Err(StoreError::Gap {
-                folder: journal.to_owned(),
-                expected: 0,
-                found: 0,
-            });
+            return Err(StoreError::Gap { folder: journal.to_owned(), expected: 0, found: 0 });
         }
     };
     let file = segment.open_to_write()?;
@@ -103,13 +96,11 @@ fn open_tail(segments: &Segments, journal: &Path) -> Result<OpenTail, StoreError
             file = %segment.path.display(), valid, cut = len.saturating_sub(valid),
             "the last write was interrupted; it was never acknowledged and is cut off"
         );
-        file.set_len(valid)
-            .map_err(StoreError::io("truncate", &segment.path))?;
+        file.set_len(valid).map_err(StoreError::io("truncate", &segment.path))?;
         len = valid;
     }
     // What a killed process wrote but did not sync is about to be served: make it durable first.
-    file.sync_all()
-        .map_err(StoreError::io("sync", &segment.path))?;
+    file.sync_all().map_err(StoreError::io("sync", &segment.path))?;
     Ok(OpenTail { segment, file, len })
 }
 
@@ -121,14 +112,8 @@ fn open_index(
     end: u64,
 ) -> Result<(Index, Meta), StoreError> {
     let path = folder.join("index");
-    let journal = segments
-        .first_key_value()
-        .map_or(0, |(_, segment)| segment.header.salt);
-    let empty = Meta {
-        version: reducer.version(),
-        journal,
-        applied: 0,
-    };
+    let journal = segments.first_key_value().map_or(0, |(_, segment)| segment.header.salt);
+    let empty = Meta { version: reducer.version(), journal, applied: 0 };
     let bad = folder.join(INDEX_BAD);
     let reason = if bad.exists() {
         "it failed in the last run".to_owned()
@@ -146,9 +131,7 @@ fn open_index(
     let index = Index::recreate(&path)?;
     let meta = replay(&index, empty, reducer, segments, end)?;
     match fs::remove_file(&bad) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StoreError::io("delete", &bad)(error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("delete", &bad)(error)),
         _ => Ok((index, meta)),
     }
 }
@@ -156,15 +139,9 @@ fn open_index(
 /// The index as found, if it can be brought up to date by applying more records; otherwise why not.
 fn usable(path: &Path, empty: Meta, end: u64) -> Result<(Index, Meta), String> {
     let index = Index::open(path).map_err(|error| error.to_string())?;
-    let meta = index
-        .meta()
-        .map_err(|error| error.to_string())?
-        .unwrap_or(empty);
+    let meta = index.meta().map_err(|error| error.to_string())?.unwrap_or(empty);
     if meta.version != empty.version {
-        return Err(format!(
-            "it was made by reducer version {}, this is {}",
-            meta.version, empty.version
-        ));
+        return Err(format!("it was made by reducer version {}, this is {}", meta.version, empty.version));
     }
     if meta.journal != empty.journal {
         return Err("it belongs to another journal".to_owned());
@@ -186,9 +163,7 @@ fn blames_index(error: &StoreError, meta: Meta, segments: &Segments) -> bool {
         StoreError::Corrupt { file, offset, .. } => segments
             .range(..=meta.applied)
             .next_back()
-            .is_some_and(|(start, segment)| {
-                segment.path == *file && start.saturating_add(*offset) == meta.applied
-            }),
+            .is_some_and(|(start, segment)| segment.path == *file && start.saturating_add(*offset) == meta.applied),
         _ => false,
     }
 }
@@ -201,23 +176,11 @@ fn replay(
     segments: &Segments,
     end: u64,
 ) -> Result<Meta, StoreError> {
-    let mut replay = Replay {
-        index,
-        meta,
-        pending: IndexBatch::default(),
-        reached: meta.applied,
-        said: Instant::now(),
-        end,
-    };
-    let first = segments
-        .range(..=meta.applied)
-        .next_back()
-        .map_or(0, |(start, _)| *start);
+    let mut replay =
+        Replay { index, meta, pending: IndexBatch::default(), reached: meta.applied, said: Instant::now(), end };
+    let first = segments.range(..=meta.applied).next_back().map_or(0, |(start, _)| *start);
     for (start, segment) in segments.range(first..) {
-        let offset = meta
-            .applied
-            .saturating_sub(*start)
-            .max(SEGMENT_HEADER as u64);
+        let offset = meta.applied.saturating_sub(*start).max(SEGMENT_HEADER as u64);
         // The tail has been checked and cut by now: nothing torn is left anywhere.
         segment.walk(offset, false, |group| replay.group(group, reducer))?;
     }
@@ -245,19 +208,14 @@ impl Replay<'_> {
         }
         if self.said.elapsed() >= PROGRESS_EVERY {
             self.said = Instant::now();
-            tracing::info!(
-                done = self.reached,
-                of = self.end,
-                "bringing the index up to date, bytes of journal"
-            );
+            tracing::info!(done = self.reached, of = self.end, "bringing the index up to date, bytes of journal");
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
         self.meta.applied = self.reached;
-        self.index
-            .apply(std::mem::take(&mut self.pending), self.meta)
+        self.index.apply(std::mem::take(&mut self.pending), self.meta)
     }
 }
 

@@ -1,10 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod crash;
 mod damage;
@@ -17,9 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    Direction, IndexBatch, MAX_RECORD, Position, Reducer, Store, StoreError, recovery, segments,
-};
+use super::{Direction, IndexBatch, MAX_RECORD, Position, Reducer, Store, StoreError, recovery, segments};
 
 /// Indexes each record by position, and by its bytes up to 32.
 struct ByPosition;
@@ -37,53 +29,26 @@ fn open(folder: &Path) -> Store {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn append(store: &Store, records: &[&[u8]]) -> Vec<Position> {
-    block_on(
-        store.append(
-            records
-                .iter()
-                .map(|record| Bytes::copy_from_slice(record))
-                .collect(),
-        ),
-    )
-    .unwrap()
+    block_on(store.append(records.iter().map(|record| Bytes::copy_from_slice(record)).collect())).unwrap()
 }
 
 /// Every record, found through the index and read from the journal.
 fn contents(store: &Store) -> Vec<Bytes> {
-    let entries = store
-        .scan(b"p", None, usize::MAX, Direction::Forward)
-        .unwrap();
+    let entries = store.scan(b"p", None, usize::MAX, Direction::Forward).unwrap();
     let position = |key: &Bytes| Position::from_slice(&key[1..]).unwrap();
-    let records: Vec<Bytes> = entries
-        .iter()
-        .map(|(key, _)| store.read(position(key)).unwrap())
-        .collect();
+    let records: Vec<Bytes> = entries.iter().map(|(key, _)| store.read(position(key)).unwrap()).collect();
     for ((_, start), record) in entries.iter().zip(&records) {
-        assert_eq!(
-            start[..],
-            record[..record.len().min(32)],
-            "the index says what the journal says"
-        );
+        assert_eq!(start[..], record[..record.len().min(32)], "the index says what the journal says");
     }
     records
 }
 
 fn newest_segment(folder: &Path) -> PathBuf {
-    segments::find(&folder.join("journal"))
-        .unwrap()
-        .last_key_value()
-        .unwrap()
-        .1
-        .path
-        .clone()
+    segments::find(&folder.join("journal")).unwrap().last_key_value().unwrap().1.path.clone()
 }
 
 #[test]
@@ -107,10 +72,7 @@ fn a_store_in_use_is_refused_by_name() {
     let _store = open(folder.path());
     let error = Store::open(folder.path(), ByPosition).unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
-    assert!(
-        error.to_string().contains(folder.path().to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
 }
 
 #[test]
@@ -118,29 +80,17 @@ fn bounds_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     block_on(async {
-        assert!(matches!(
-            store.append(vec![Bytes::new()]).await,
-            Err(StoreError::Empty)
-        ));
+        assert!(matches!(store.append(vec![Bytes::new()]).await, Err(StoreError::Empty)));
         let large = Bytes::from(vec![7; MAX_RECORD + 1]);
-        assert!(matches!(
-            store.append(vec![large]).await,
-            Err(StoreError::TooLarge { what: "record", .. })
-        ));
+        assert!(matches!(store.append(vec![large]).await, Err(StoreError::TooLarge { what: "record", .. })));
         let largest = Bytes::from(vec![7; MAX_RECORD]);
         let many = vec![largest.clone(), largest.clone()];
-        assert!(matches!(
-            store.append(many).await,
-            Err(StoreError::TooLarge { what: "append", .. })
-        ));
+        assert!(matches!(store.append(many).await, Err(StoreError::TooLarge { what: "append", .. })));
         let positions = store.append(vec![largest.clone()]).await.unwrap();
         assert_eq!(store.read(positions[0]).unwrap(), largest);
         assert!(store.append(Vec::new()).await.unwrap().is_empty());
     });
-    assert!(matches!(
-        store.read(Position(u64::MAX)),
-        Err(StoreError::NoRecord(_))
-    ));
+    assert!(matches!(store.read(Position(u64::MAX)), Err(StoreError::NoRecord(_))));
     assert!(store.read(Position(0)).is_err() && store.read(Position(41)).is_err());
 }
 
@@ -159,12 +109,7 @@ fn segments_rotate_and_all_are_read_again() {
     drop(store);
     std::fs::remove_dir_all(folder.path().join("index")).unwrap();
     let store = open(folder.path());
-    assert_eq!(
-        segments::find(&folder.path().join("journal"))
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(segments::find(&folder.path().join("journal")).unwrap().len(), 2);
     for (n, position) in (1..).zip(positions) {
         assert_eq!(store.read(position).unwrap(), record(n));
     }
@@ -175,20 +120,16 @@ fn segments_rotate_and_all_are_read_again() {
 fn concurrent_appends_share_syncs() {
     let folder = tempfile::tempdir().unwrap();
     // The first group waits in the reducer until the other appends are queued: no luck involved.
-    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = std::sync::Mutex::new(Some(wait));
-    let store = Store::open(
-        folder.path(),
-        move |position: Position, record: &[u8], batch: &mut IndexBatch| {
-            if let Some(wait) = wait.lock().unwrap().take() {
-                wait.recv().unwrap();
-            }
-            ByPosition.apply(position, record, batch);
-        },
-    )
+    let store = Store::open(folder.path(), move |position: Position, record: &[u8], batch: &mut IndexBatch| {
+        if let Some(wait) = wait.lock().unwrap().take() {
+            wait.recv().unwrap();
+        }
+        ByPosition.apply(position, record, batch);
+    })
     .unwrap();
-    let appends =
-        (0_u32..500).map(|n| store.append(vec![Bytes::copy_from_slice(&n.to_le_bytes())]));
+    let appends = (0_u32..500).map(|n| store.append(vec![Bytes::copy_from_slice(&n.to_le_bytes())]));
     let all = block_on(async {
         let all = futures::future::join_all(appends);
         let release = async {
@@ -207,36 +148,21 @@ fn concurrent_appends_share_syncs() {
 #[test]
 fn scans_keep_to_prefix_start_limit_and_direction() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(
-        folder.path(),
-        |_: Position, record: &[u8], batch: &mut IndexBatch| match record.strip_prefix(b"-") {
+    let store = Store::open(folder.path(), |_: Position, record: &[u8], batch: &mut IndexBatch| {
+        match record.strip_prefix(b"-") {
             Some(key) => batch.remove(key),
             None => batch.insert(record, record),
-        },
-    )
+        }
+    })
     .unwrap();
-    append(
-        &store,
-        &[b"a", b"b1", b"b2", b"b3", b"b\xff\xff", b"c", b"b4", b"-b4"],
-    );
+    append(&store, &[b"a", b"b1", b"b2", b"b3", b"b\xff\xff", b"c", b"b4", b"-b4"]);
     let keys = |start: Option<&[u8]>, limit, direction| -> Vec<Bytes> {
-        store
-            .scan(b"b", start, limit, direction)
-            .unwrap()
-            .into_iter()
-            .map(|(key, _)| key)
-            .collect()
+        store.scan(b"b", start, limit, direction).unwrap().into_iter().map(|(key, _)| key).collect()
     };
     use Direction::{Backward, Forward};
-    assert_eq!(
-        keys(None, 9, Forward),
-        [&b"b1"[..], b"b2", b"b3", b"b\xff\xff"]
-    );
+    assert_eq!(keys(None, 9, Forward), [&b"b1"[..], b"b2", b"b3", b"b\xff\xff"]);
     assert_eq!(keys(None, 2, Backward), [&b"b\xff\xff"[..], b"b3"]);
-    assert_eq!(
-        keys(Some(b"b2"), 9, Forward),
-        [&b"b2"[..], b"b3", b"b\xff\xff"]
-    );
+    assert_eq!(keys(Some(b"b2"), 9, Forward), [&b"b2"[..], b"b3", b"b\xff\xff"]);
     assert_eq!(keys(Some(b"b2"), 9, Backward), [&b"b2"[..], b"b1"]);
     assert_eq!(keys(Some(b"c"), 1, Backward), [&b"b\xff\xff"[..]]);
     assert_eq!(keys(Some(b"a"), 1, Forward), [&b"b1"[..]]);
@@ -250,27 +176,16 @@ fn scans_keep_to_prefix_start_limit_and_direction() {
 fn a_failure_poisons_every_later_append() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(
-        Store::open(
-            folder.path(),
-            |position: Position, record: &[u8], batch: &mut IndexBatch| {
-                assert_ne!(record, b"bad", "a reducer that panics");
-                ByPosition.apply(position, record, batch);
-            },
-        )
+        Store::open(folder.path(), |position: Position, record: &[u8], batch: &mut IndexBatch| {
+            assert_ne!(record, b"bad", "a reducer that panics");
+            ByPosition.apply(position, record, batch);
+        })
         .unwrap(),
     );
     append(&store, &[b"good"]);
     block_on(async {
-        let first = store
-            .append(vec![Bytes::from_static(b"bad")])
-            .await
-            .unwrap_err()
-            .to_string();
-        let later = store
-            .append(vec![Bytes::from_static(b"good")])
-            .await
-            .unwrap_err()
-            .to_string();
+        let first = store.append(vec![Bytes::from_static(b"bad")]).await.unwrap_err().to_string();
+        let later = store.append(vec![Bytes::from_static(b"good")]).await.unwrap_err().to_string();
         assert_eq!(first, later);
         assert_eq!(store.failed().await.to_string(), first);
     });
@@ -292,8 +207,5 @@ fn another_reducer_version_rebuilds_the_index() {
     append(&open(folder.path()), &[b"one", b"two"]);
     let store = Store::open(folder.path(), Newer).unwrap();
     let all = store.scan(b"", None, 9, Direction::Forward).unwrap();
-    assert_eq!(
-        all.iter().map(|(_, value)| &value[..]).collect::<Vec<_>>(),
-        [b"newer", b"newer"]
-    );
+    assert_eq!(all.iter().map(|(_, value)| &value[..]).collect::<Vec<_>>(), [b"newer", b"newer"]);
 }

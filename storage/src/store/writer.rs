@@ -43,12 +43,7 @@ pub(super) struct Writer<R> {
 
 impl<R: Reducer> Writer<R> {
     pub fn new(shared: Arc<Shared>, reducer: R, tail: OpenTail, meta: Meta) -> Self {
-        Self {
-            shared,
-            reducer,
-            tail,
-            meta,
-        }
+        Self { shared, reducer, tail, meta }
     }
 
     /// Until the last handle is gone and the queue is empty.
@@ -59,9 +54,8 @@ impl<R: Reducer> Writer<R> {
                 refuse(group, &failure);
                 continue;
             }
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(&group))).unwrap_or(Err(
-                StoreError::Stopped("it panicked, most likely in the reducer"),
-            ));
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(&group)))
+                .unwrap_or(Err(StoreError::Stopped("it panicked, most likely in the reducer")));
             match outcome {
                 Ok(positions) => {
                     for (append, positions) in group.into_iter().zip(positions) {
@@ -88,54 +82,31 @@ impl<R: Reducer> Writer<R> {
         let mut builder = GroupBuilder::new(self.tail.segment.header.salt, start, capacity);
         let mut positions = Vec::with_capacity(group.len());
         for append in group {
-            positions.push(
-                append
-                    .records
-                    .iter()
-                    .map(|record| builder.push(record))
-                    .collect::<Vec<_>>(),
-            );
+            positions.push(append.records.iter().map(|record| builder.push(record)).collect::<Vec<_>>());
         }
         let bytes = builder.finish();
         let path = &self.tail.segment.path;
-        self.tail
-            .file
-            .write_all_at(&bytes, self.tail.len)
-            .map_err(StoreError::io("write", path))?;
-        self.tail
-            .file
-            .sync_data()
-            .map_err(StoreError::io("sync", path))?;
+        self.tail.file.write_all_at(&bytes, self.tail.len).map_err(StoreError::io("write", path))?;
+        self.tail.file.sync_data().map_err(StoreError::io("sync", path))?;
         self.tail.len = self.tail.len.saturating_add(bytes.len() as u64);
         self.publish(group, &positions, start.saturating_add(bytes.len() as u64))?;
         Ok(positions)
     }
 
-    fn publish(
-        &mut self,
-        group: &[Append],
-        positions: &[Vec<Position>],
-        end: u64,
-    ) -> Result<(), StoreError> {
+    fn publish(&mut self, group: &[Append], positions: &[Vec<Position>], end: u64) -> Result<(), StoreError> {
         let counters = &self.shared.counters;
         counters.end.store(end, Ordering::Release);
         let mut changes = IndexBatch::default();
-        let records = group
-            .iter()
-            .flat_map(|append| &append.records)
-            .zip(positions.iter().flatten());
+        let records = group.iter().flat_map(|append| &append.records).zip(positions.iter().flatten());
         let mut count: u64 = 0;
         for (record, position) in records {
             self.reducer.apply(*position, record, &mut changes);
             count = count.saturating_add(1);
         }
         self.meta.applied = end;
-        self.shared
-            .noting(self.shared.index.apply(changes, self.meta))?;
+        self.shared.noting(self.shared.index.apply(changes, self.meta))?;
         counters.syncs.fetch_add(1, Ordering::Relaxed);
-        counters
-            .appends
-            .fetch_add(group.len() as u64, Ordering::Relaxed);
+        counters.appends.fetch_add(group.len() as u64, Ordering::Relaxed);
         counters.records.fetch_add(count, Ordering::Relaxed);
         Ok(())
     }
@@ -144,16 +115,8 @@ impl<R: Reducer> Writer<R> {
         let start = self.tail.segment.header.start.saturating_add(self.tail.len);
         let folder = self.tail.segment.path.parent().unwrap_or(Path::new("."));
         let (segment, file) = Segment::create(folder, start)?;
-        self.shared
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(start, segment.clone());
-        self.tail = OpenTail {
-            len: segment.len()?,
-            segment,
-            file,
-        };
+        self.shared.segments.write().unwrap_or_else(PoisonError::into_inner).insert(start, segment.clone());
+        self.tail = OpenTail { len: segment.len()?, segment, file };
         Ok(())
     }
 }

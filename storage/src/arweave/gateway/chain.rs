@@ -226,6 +226,21 @@ impl Gateway {
         self.any("a GraphQL question", |host| self.graphql_at(host, &body)).await
     }
 
+    /// Passes a client's GraphQL body on; the whole answer, errors in it included.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] when no gateway answers.
+    pub async fn graphql_raw(&self, body: Bytes) -> Result<Bytes, GatewayError> {
+        self.any("a GraphQL question", |host| {
+            let body = body.clone();
+            async move {
+                let answer = self.ask(host, Method::POST, "/graphql", Some(("application/json", body))).await?;
+                Ok(answer.success()?.body)
+            }
+        })
+        .await
+    }
+
     pub(super) async fn graphql_at(&self, host: &Host, body: &Value) -> Result<Value, Failure> {
         let bytes = Bytes::from(body.to_string());
         let answer = self.ask(host, Method::POST, "/graphql", Some(("application/json", bytes))).await?.success()?;

@@ -116,6 +116,24 @@ impl Gateway {
         self.any(&format!("item {id}"), |host| self.item_at(host, id)).await
     }
 
+    /// A layer-1 transaction by id as JSON, its data inside, verified.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub async fn transaction_json(&self, id: &Id) -> Result<Bytes, GatewayError> {
+        self.any(&format!("transaction {id}"), |host| async move {
+            let Some(found) = self.transaction_at(host, id).await? else { return Err(Failure::Absent) };
+            let Some(header) = self.header_at(host, id).await? else { return Err(Failure::Absent) };
+            let broken = |error: serde_json::Error| Failure::Broken(format!("transaction {id}: {error}"));
+            let mut json = serde_json::to_value(header.header()).map_err(broken)?;
+            if let Some(members) = json.as_object_mut() {
+                members.insert("data".to_owned(), weft_protocol::b64::encode(&found.data).into());
+            }
+            serde_json::to_vec(&json).map(Bytes::from).map_err(broken)
+        })
+        .await
+    }
+
     async fn transaction_at(&self, host: &Host, id: &Id) -> Result<Option<Fetched>, Failure> {
         let Some(header) = self.header_at(host, id).await? else { return Ok(None) };
         if header.id() != *id {

@@ -24,12 +24,7 @@ fn child() {
             async move {
                 for n in (worker..).step_by(WORKERS as usize) {
                     let number = n.to_le_bytes();
-                    let record: Vec<u8> = number
-                        .iter()
-                        .copied()
-                        .cycle()
-                        .take(8 + (n as usize * 37) % 3000)
-                        .collect();
+                    let record: Vec<u8> = number.iter().copied().cycle().take(8 + (n as usize * 37) % 3000).collect();
                     store.append(vec![record.into()]).await.unwrap();
                     let mut out = std::io::stdout().lock();
                     writeln!(out, "ack {n}").unwrap();
@@ -54,10 +49,7 @@ fn kill_9_loses_nothing_acknowledged() {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut acknowledged = BTreeSet::new();
         let mut note = |line: std::io::Result<String>| {
-            acknowledged.extend(
-                line.ok()
-                    .and_then(|line| line.rsplit_once("ack ")?.1.parse::<u64>().ok()),
-            );
+            acknowledged.extend(line.ok().and_then(|line| line.rsplit_once("ack ")?.1.parse::<u64>().ok()));
             acknowledged.len()
         };
         while note(lines.next().expect("the child goes on until killed")) < 50 + round * 97 {}
@@ -71,17 +63,12 @@ fn kill_9_loses_nothing_acknowledged() {
 
         let store = open(folder.path());
         let stored = contents(&store);
-        let numbers: Vec<u64> = stored
-            .iter()
-            .map(|record| u64::from_le_bytes(record[..8].try_into().unwrap()))
-            .collect();
+        let numbers: Vec<u64> =
+            stored.iter().map(|record| u64::from_le_bytes(record[..8].try_into().unwrap())).collect();
         let unique: BTreeSet<u64> = numbers.iter().copied().collect();
         assert_eq!(unique.len(), numbers.len(), "nothing twice");
         let lost: Vec<_> = acknowledged.difference(&unique).collect();
-        assert!(
-            lost.is_empty(),
-            "round {round}: acknowledged but lost: {lost:?}"
-        );
+        assert!(lost.is_empty(), "round {round}: acknowledged but lost: {lost:?}");
         for (record, n) in stored.iter().zip(&numbers) {
             assert_eq!(record.len(), 8 + (*n as usize * 37) % 3000);
         }

@@ -12,21 +12,12 @@ use crate::store::format::SEGMENT_HEADER;
 
 /// Cuts the newest segment to `len` bytes.
 fn cut(folder: &Path, len: u64) {
-    OpenOptions::new()
-        .write(true)
-        .open(newest_segment(folder))
-        .unwrap()
-        .set_len(len)
-        .unwrap();
+    OpenOptions::new().write(true).open(newest_segment(folder)).unwrap().set_len(len).unwrap();
 }
 
 /// Flips bit `bit` of the newest segment's byte `offset`.
 fn flip(folder: &Path, offset: u64, bit: u8) {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(newest_segment(folder))
-        .unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(newest_segment(folder)).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
     byte[0] ^= 1 << bit;
@@ -59,17 +50,10 @@ fn a_cut_at_every_byte_of_the_last_group_leaves_what_was_acknowledged() {
         fs::write(&path, &bytes).unwrap();
         cut(folder.path(), len);
         let store = open(folder.path());
-        assert_eq!(
-            contents(&store),
-            [&b"first"[..], b"second", b"third"],
-            "cut to {len}"
-        );
+        assert_eq!(contents(&store), [&b"first"[..], b"second", b"third"], "cut to {len}");
         append(&store, &[b"afterwards"]);
         drop(store);
-        assert_eq!(
-            contents(&open(folder.path())).last().unwrap(),
-            &b"afterwards"[..]
-        );
+        assert_eq!(contents(&open(folder.path())).last().unwrap(), &b"afterwards"[..]);
     }
 }
 
@@ -87,19 +71,10 @@ fn a_flipped_bit_before_the_last_group_is_found_wherever_it_is() {
         fs::write(&path, &bytes).unwrap();
         flip(folder.path(), offset, (offset % 8) as u8);
         let error = Store::open(folder.path(), ByPosition).expect_err(&format!("byte {offset}"));
-        let StoreError::Corrupt {
-            file, offset: at, ..
-        } = &error
-        else {
-            panic!("byte {offset}: {error}")
-        };
+        let StoreError::Corrupt { file, offset: at, .. } = &error else { panic!("byte {offset}: {error}") };
         assert_eq!(*file, path);
         assert!(*at <= offset, "{error}");
-        assert_eq!(
-            fs::read(&path).unwrap().len(),
-            bytes.len(),
-            "nothing was cut"
-        );
+        assert_eq!(fs::read(&path).unwrap().len(), bytes.len(), "nothing was cut");
     }
     fs::write(&path, &bytes).unwrap();
     assert_eq!(contents(&open(folder.path())).len(), 4);
@@ -112,30 +87,17 @@ fn a_flipped_bit_in_an_older_segment_is_found_when_read_and_when_replayed() {
     let large = vec![9; 30 << 20];
     let positions: Vec<_> = (0..4).flat_map(|_| append(&store, &[&large])).collect();
     drop(store);
-    let oldest = segments::find(&folder.path().join("journal"))
-        .unwrap()
-        .first_key_value()
-        .unwrap()
-        .1
-        .path
-        .clone();
+    let oldest = segments::find(&folder.path().join("journal")).unwrap().first_key_value().unwrap().1.path.clone();
     let file = OpenOptions::new().write(true).open(&oldest).unwrap();
-    file.write_all_at(&[8], positions[1].to_u64() + 1000)
-        .unwrap();
+    file.write_all_at(&[8], positions[1].to_u64() + 1000).unwrap();
     let store = open(folder.path());
     assert!(store.read(positions[0]).is_ok());
     let error = store.read(positions[1]).unwrap_err();
-    assert!(
-        matches!(&error, StoreError::Corrupt { file, .. } if *file == oldest),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Corrupt { file, .. } if *file == oldest), "{error}");
     drop(store);
     fs::remove_dir_all(folder.path().join("index")).unwrap();
     let error = Store::open(folder.path(), ByPosition).unwrap_err();
-    assert!(
-        matches!(&error, StoreError::Corrupt { file, .. } if *file == oldest),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Corrupt { file, .. } if *file == oldest), "{error}");
 }
 
 #[test]
@@ -147,29 +109,17 @@ fn a_lost_segment_is_named() {
         append(&store, &[&large]);
     }
     drop(store);
-    let oldest = segments::find(&folder.path().join("journal"))
-        .unwrap()
-        .first_key_value()
-        .unwrap()
-        .1
-        .path
-        .clone();
+    let oldest = segments::find(&folder.path().join("journal")).unwrap().first_key_value().unwrap().1.path.clone();
     fs::remove_file(oldest).unwrap();
     let error = Store::open(folder.path(), ByPosition).unwrap_err();
-    assert!(
-        matches!(error, StoreError::Gap { expected: 0, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Gap { expected: 0, .. }), "{error}");
 }
 
 #[test]
 fn an_unfinished_new_segment_is_started_again() {
     let folder = tempfile::tempdir().unwrap();
     append(&open(folder.path()), &[b"one"]);
-    let next = folder
-        .path()
-        .join("journal")
-        .join(format!("{:016x}.journal", length(folder.path())));
+    let next = folder.path().join("journal").join(format!("{:016x}.journal", length(folder.path())));
     for junk in [0, 5, SEGMENT_HEADER] {
         fs::write(&next, vec![0; junk]).unwrap();
         let store = open(folder.path());
@@ -206,9 +156,7 @@ fn a_lost_damaged_foreign_or_too_new_index_is_rebuilt() {
     for entry in fs::read_dir(&index).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
-            let noise: Vec<u8> = (0..fs::metadata(&path).unwrap().len())
-                .map(|n| (n * 31) as u8)
-                .collect();
+            let noise: Vec<u8> = (0..fs::metadata(&path).unwrap().len()).map(|n| (n * 31) as u8).collect();
             fs::write(&path, noise).unwrap();
         }
     }
@@ -225,10 +173,7 @@ fn a_lost_damaged_foreign_or_too_new_index_is_rebuilt() {
     assert_eq!(contents(&open(folder.path())), expected, "foreign");
 
     let (path, bytes) = snapshot(folder.path());
-    append(
-        &open(folder.path()),
-        &[b"in the index, but then not in the journal"],
-    );
+    append(&open(folder.path()), &[b"in the index, but then not in the journal"]);
     fs::write(path, bytes).unwrap();
     assert_eq!(contents(&open(folder.path())), expected, "too new");
 }

@@ -1,0 +1,162 @@
+//! Logs, items and receipts.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    attestation::signer_key,
+    wire::{self, LogEntry},
+};
+use weft_storage::arweave::gateway::GatewayError;
+
+use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, Receipt, Stored, call_error};
+use crate::{
+    door::Level,
+    scheduler::{StoredEntry, id_bytes},
+};
+
+/// Entries asked for at once.
+const PAGE: u32 = 500;
+
+impl Api {
+    pub(super) async fn log_of(&self, process: Id, range: LogRange) -> Result<LogPage, DoorError> {
+        let mut out = LogPage { entries: Vec::new(), next_slot: 0 };
+        let mut from = range.from_slot;
+        if let Some(after) = range.after_ms.filter(|_| range.from_slot == 0) {
+            from = self.first_after(process, after).await?;
+        }
+        while out.entries.len() < usize::try_from(range.limit).unwrap_or(usize::MAX) {
+            let page = self.page(process, from, PAGE.min(range.limit)).await?;
+            out.next_slot = page.next_slot;
+            let Some(last) = page.entries.last().and_then(|e| StoredEntry::read(e.clone())) else { break };
+            from = last.assignment.slot.saturating_add(1);
+            for entry in page.entries.into_iter().filter_map(StoredEntry::read) {
+                let at = entry.assignment.timestamp;
+                if entry.assignment.slot > range.to_slot || range.until_ms.is_some_and(|until| at > until) {
+                    return Ok(out);
+                }
+                if range.after_ms.is_none_or(|after| at > after) && out.entries.len() < usize::try_from(range.limit).unwrap_or(0) {
+                    out.entries.push(shown(entry));
+                }
+            }
+            if from >= out.next_slot {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The first slot whose timestamp is greater than `after`: timestamps grow, so the log is halved.
+    async fn first_after(&self, process: Id, after: u64) -> Result<u64, DoorError> {
+        let (mut low, mut high) = (0, self.page(process, 0, 1).await?.next_slot);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let page = self.page(process, middle, 1).await?;
+            let at = page.entries.into_iter().next().and_then(StoredEntry::read).map(|e| e.assignment.timestamp);
+            match at {
+                Some(at) if at <= after => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    async fn page(&self, process: Id, from_slot: u64, limit: u32) -> Result<wire::LogPage, DoorError> {
+        let scheduler = self.locate(&process).await?.scheduler;
+        let query = wire::LogQuery { process: id_bytes(&process), from_slot, limit, find: Bytes::new() };
+        self.behind().peers.log(scheduler, query).await.map_err(|e| call_error(&e))
+    }
+
+    pub(super) async fn entry_of(&self, process: Id, id: Id) -> Result<Entry, DoorError> {
+        self.stored_entry(process, id).await.map(shown)
+    }
+
+    async fn stored_entry(&self, process: Id, id: Id) -> Result<StoredEntry, DoorError> {
+        let scheduler = self.locate(&process).await?.scheduler;
+        let query = wire::LogQuery { process: id_bytes(&process), from_slot: 0, limit: 1, find: id_bytes(&id) };
+        let page = self.behind().peers.log(scheduler, query).await.map_err(|e| call_error(&e))?;
+        let entry: Option<LogEntry> = page.entries.into_iter().next();
+        entry
+            .and_then(StoredEntry::read)
+            .ok_or_else(|| DoorError::new(ErrorKind::NotFound, format!("process {process} has no message or assignment {id}")))
+    }
+
+    pub(super) async fn receipt_of(&self, process: Id, message: Id) -> Result<Receipt, DoorError> {
+        let entry = self.stored_entry(process, message).await?;
+        let located = self.locate(&process).await?;
+        let (slot, assignment) = (entry.assignment.slot, entry.assignment_id);
+        let mut receipt = Receipt {
+            id: entry.assignment.message,
+            process,
+            slot,
+            level: Level::Sealed,
+            assignment,
+            scheduler: self.node_ref(&located.scheduler),
+            provider: None,
+            attestation: None,
+            anchor: None,
+        };
+        let range = crate::door::ResultsRange { from_slot: slot, to_slot: slot, limit: 1, descending: false };
+        if let Some(result) = self.results_of(process, range).await.ok().and_then(|page| page.results.into_iter().next()) {
+            let item = DataItem::parse(result.attestation, Profile::History).ok();
+            receipt.level = Level::Attested;
+            receipt.provider = item.as_ref().and_then(signer_key).map(|key| self.node_ref(&key));
+            receipt.attestation = item.map(|item| item.id());
+        }
+        if let Some(anchor) = self.anchored(assignment).await {
+            let deep = anchor.get("confirmed").and_then(Value::as_bool).unwrap_or(false);
+            if deep && receipt.level == Level::Attested {
+                receipt.level = Level::Anchored;
+            }
+            receipt.anchor = Some(anchor);
+        }
+        Ok(receipt)
+    }
+
+    /// Where an item stands on Arweave, as the gateway says now.
+    async fn anchored(&self, id: Id) -> Option<Value> {
+        const QUERY: &str = "query($ids:[ID!]!){transactions(ids:$ids,first:1){edges{node{id bundledIn{id} block{height id}}}}}";
+        let answer = self.gateway().graphql(QUERY, json!({ "ids": [id] })).await.ok()?;
+        let node = answer.pointer("/transactions/edges/0/node").or_else(|| answer.pointer("/data/transactions/edges/0/node"))?;
+        let height = node.pointer("/block/height").and_then(Value::as_u64)?;
+        let tip = self.gateway().height().await.ok()?;
+        let confirmations = tip.saturating_sub(height).saturating_add(1);
+        let wanted = u64::from(self.network().parameters().anchor.confirmations);
+        Some(json!({
+            "bundle": node.pointer("/bundledIn/id"),
+            "block": height,
+            "confirmations": confirmations,
+            "confirmed": confirmations >= wanted,
+        }))
+    }
+
+    pub(super) async fn stored_item(&self, id: Id) -> Result<Stored, DoorError> {
+        if let Some(item) = self.behind().finder.item_from_nodes(&id).await {
+            let tags = item.tags().iter().map(|t| (t.name.clone(), t.value.clone())).collect();
+            return Ok(Stored { id, tags, data: item.data() });
+        }
+        match self.gateway().fetch(&id).await {
+            Ok(found) => {
+                let tags = found.tags.into_iter().map(|t| (t.name, t.value)).collect();
+                Ok(Stored { id, tags, data: found.data })
+            }
+            Err(GatewayError::NotFound(_)) => Err(DoorError::new(ErrorKind::NotFound, format!("no node and no gateway knows {id}"))),
+            Err(error) => Err(DoorError::new(ErrorKind::BadGateway, error.to_string())),
+        }
+    }
+
+    pub(super) async fn pass_graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
+        let answer = self.gateway().graphql_raw(body).await;
+        answer.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))
+    }
+}
+
+fn shown(entry: StoredEntry) -> Entry {
+    Entry {
+        slot: entry.assignment.slot,
+        assignment: entry.wire.assignment,
+        item: entry.wire.item,
+        pure_assignment: entry.assignment.assigned.is_some(),
+    }
+}

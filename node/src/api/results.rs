@@ -1,0 +1,134 @@
+//! Outcomes, from whichever messenger of the process can be reached, in the order of their duty.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    assignment::Assignment,
+    attestation::signer_key,
+    keys::NodeKey,
+    refusal::Code,
+    wire,
+};
+
+use super::{Api, DoorError, ErrorKind, ResultsPage, ResultsRange, SlotResult, call_error};
+use crate::{
+    peers::CallError,
+    scheduler::id_bytes,
+};
+
+/// How long one messenger is given before the next is asked; a live one answers or says it is still evaluating.
+const ONE_ASK: Duration = Duration::from_secs(10);
+/// What a call may take beyond the wait it asks for.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Api {
+    pub(super) async fn result_of(&self, process: Id, message: Id, wait: Duration) -> Result<SlotResult, DoorError> {
+        let slot = match self.recent(process, message) {
+            Some(slot) => slot,
+            None => self.slot_of(process, message).await?,
+        };
+        let messengers = self.messengers(&process).await?;
+        let until = Instant::now() + wait;
+        let mut last = DoorError::new(ErrorKind::Timeout, format!("slot {slot} of process {process} is not evaluated yet; ask again"));
+        loop {
+            for messenger in &messengers {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(last);
+                }
+                match self.ask_result(*messenger, process, slot, left.min(ONE_ASK)).await {
+                    Ok(result) => return slot_result(&result),
+                    Err(error) if error.code() == Code::Timeout => {
+                        last = call_error(&error);
+                        break; // it is alive and at work: ask it again
+                    }
+                    Err(error) => last = call_error(&error),
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn ask_result(&self, to: NodeKey, process: Id, slot: u64, wait: Duration) -> Result<wire::Result, CallError> {
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        let query = wire::ResultQuery { process: id_bytes(&process), slot, wait_ms };
+        let silent = || CallError::Unreachable { node: to, reason: "no answer in time".into() };
+        tokio::time::timeout(wait + GRACE, self.behind().peers.result(to, query)).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    async fn messengers(&self, process: &Id) -> Result<Vec<NodeKey>, DoorError> {
+        let located = self.locate(process).await?;
+        Ok(self.behind().directory.messengers(process, &located.scheduler))
+    }
+
+    async fn slot_of(&self, process: Id, message: Id) -> Result<u64, DoorError> {
+        let entry = self.entry_of(process, message).await?;
+        self.remember(process, message, entry.slot);
+        Ok(entry.slot)
+    }
+
+    pub(super) async fn results_of(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
+        let query = wire::ResultsQuery {
+            process: id_bytes(&process),
+            from_slot: range.from_slot,
+            to_slot: range.to_slot,
+            limit: range.limit,
+            descending: range.descending,
+        };
+        let mut last = DoorError::new(ErrorKind::Unavailable, "no messenger of the process can be reached; try again");
+        for messenger in self.messengers(&process).await? {
+            match tokio::time::timeout(ONE_ASK, self.behind().peers.results(messenger, query.clone())).await {
+                Ok(Ok(page)) => {
+                    let results = page.results.iter().map(slot_result).collect::<Result<_, _>>()?;
+                    return Ok(ResultsPage { results, more: page.more });
+                }
+                Ok(Err(error)) => last = call_error(&error),
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    pub(super) async fn try_message(&self, process: Id, message: Value) -> Result<Value, DoorError> {
+        let query = wire::DryRun {
+            process: id_bytes(&process),
+            message: message.to_string().into(),
+            slot: u64::MAX,
+            ..wire::DryRun::default()
+        };
+        let mut last = DoorError::new(ErrorKind::Unavailable, "no messenger of the process can be reached; try again");
+        for messenger in self.messengers(&process).await? {
+            match self.behind().peers.dry_run(messenger, query.clone()).await {
+                Ok(result) => return read_outcome(&result),
+                Err(error @ CallError::Refused(_)) if error.code().is_final() => return Err(call_error(&error)),
+                Err(error) => last = call_error(&error),
+            }
+        }
+        Err(last)
+    }
+}
+
+fn read_outcome(result: &wire::Result) -> Result<Value, DoorError> {
+    serde_json::from_slice(&result.outcome)
+        .map_err(|e| DoorError::new(ErrorKind::BadGateway, format!("an outcome is not JSON: {e}")))
+}
+
+/// A result as the doors show it.
+pub(super) fn slot_result(result: &wire::Result) -> Result<SlotResult, DoorError> {
+    let broken = |what: &str| DoorError::new(ErrorKind::BadGateway, format!("a messenger gave a result whose {what} cannot be read"));
+    let assignment = DataItem::parse(result.assignment.clone(), Profile::History).map_err(|_| broken("assignment"))?;
+    let assignment = Assignment::read(&assignment).map_err(|_| broken("assignment"))?;
+    let attestation = DataItem::parse(result.attestation.clone(), Profile::History).map_err(|_| broken("attestation"))?;
+    Ok(SlotResult {
+        slot: result.slot,
+        message: assignment.message,
+        timestamp: assignment.timestamp,
+        block_height: assignment.block_height,
+        result: read_outcome(result)?,
+        attestation: result.attestation.clone(),
+        provider: signer_key(&attestation).map(|key| key.to_string()).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,112 @@
+//! Items on their way in: checked, gossiped, ordered.
+
+use bytes::Bytes;
+use prost::Message as _;
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    crank::CRANK_TAG,
+    wire,
+};
+
+use super::{Api, DoorError, ErrorKind, Submitted, call_error};
+use crate::{
+    compute::service::ModuleError,
+    door::Level,
+    intake::{Purpose, purpose},
+    network::Topic,
+    scheduler::id_bytes,
+};
+
+/// Items larger than this are not gossiped: whoever needs them pulls them. A gossip item holds 64 KiB.
+const GOSSIPED_BYTES: usize = 60 << 10;
+
+impl Api {
+    pub(super) async fn submit_item(&self, raw: Bytes) -> Result<Submitted, DoorError> {
+        let item = DataItem::parse_verified(raw, Profile::Strict)
+            .map_err(|e| DoorError::new(ErrorKind::BadRequest, format!("body: not a valid data item: {e}")))?;
+        let bad = |why: String| DoorError::new(ErrorKind::BadRequest, why);
+        if item.tag(CRANK_TAG).is_some() {
+            return Err(DoorError::new(
+                ErrorKind::Forbidden,
+                format!("tag {CRANK_TAG} marks messages that the network itself carries between processes: leave it out"),
+            ));
+        }
+        let (process, scheduler) = match purpose(&item).map_err(bad)? {
+            Purpose::Process => {
+                let scheduler = self.behind().directory.scheduler_for(&item).map_err(|e| bad(e.to_string()))?;
+                self.check_module(&item).await?;
+                (item.id(), scheduler)
+            }
+            Purpose::Message(target) => (target, self.locate(&target).await?.scheduler),
+        };
+        self.gossip(process, &item).await;
+        let request = wire::Submit { item: item.raw().clone(), proof: None };
+        let sealed = self.behind().peers.submit(scheduler, request).await.map_err(|e| call_error(&e))?;
+        let submitted = self.submitted(process, item.id(), &sealed)?;
+        Ok(submitted)
+    }
+
+    /// The module must be there and be one, before a process is bound to it for ever.
+    async fn check_module(&self, item: &DataItem) -> Result<(), DoorError> {
+        let id = item.tag("Module").and_then(|m| m.parse::<Id>().ok());
+        let id = id.ok_or_else(|| DoorError::new(ErrorKind::BadRequest, "tag Module is no id"))?;
+        match self.behind().compute.tools().machine.modules.inspect(id).await {
+            Ok(()) => Ok(()),
+            Err(Ok(why)) => Err(DoorError::new(ErrorKind::Unprocessable, why)),
+            Err(Err(error @ ModuleError::NotFound(_))) => Err(DoorError::new(ErrorKind::Unprocessable, error.to_string())),
+            Err(Err(error)) => Err(DoorError::new(ErrorKind::Unavailable, error.to_string())),
+        }
+    }
+
+    /// So that every seat has it even if this node dies now. Not needed for the order itself.
+    async fn gossip(&self, process: Id, item: &DataItem) {
+        if item.raw().len() > GOSSIPED_BYTES {
+            return;
+        }
+        let body = Some(wire::gossip::Body::Message(item.raw().clone()));
+        let topic = Topic::Messages(self.network().shard_of(process));
+        if let Err(error) = self.behind().peers.network().publish(topic, wire::Gossip { body }.encode_to_vec().into()).await {
+            tracing::debug!(%error, "item not gossiped");
+        }
+    }
+
+    pub(super) async fn assign_item(
+        &self,
+        process: Id,
+        tx: Id,
+        exclude: Vec<String>,
+        base_layer: bool,
+    ) -> Result<Submitted, DoorError> {
+        let scheduler = self.locate(&process).await?.scheduler;
+        let request =
+            wire::Assign { process: id_bytes(&process), tx: id_bytes(&tx), exclude, base_layer, proof: None };
+        let sealed = self.behind().peers.assign(scheduler, request).await.map_err(|e| call_error(&e))?;
+        let submitted = self.submitted(process, tx, &sealed)?;
+        Ok(Submitted { id: submitted.assignment, ..submitted })
+    }
+
+    fn submitted(&self, process: Id, id: Id, sealed: &wire::Sealed) -> Result<Submitted, DoorError> {
+        let assignment = DataItem::parse(sealed.assignment.clone(), Profile::Strict)
+            .map_err(|e| DoorError::new(ErrorKind::BadGateway, format!("the scheduler's assignment cannot be read: {e}")))?;
+        self.remember(process, id, sealed.slot);
+        self.remember(process, assignment.id(), sealed.slot);
+        Ok(Submitted {
+            id,
+            process,
+            slot: sealed.slot,
+            assignment: assignment.id(),
+            timestamp: sealed.timestamp_ms,
+            duplicate: sealed.duplicate,
+            level: Level::Sealed,
+        })
+    }
+
+    pub(super) async fn upload_item(&self, raw: Bytes) -> Result<Id, DoorError> {
+        let item = DataItem::parse_verified(raw, Profile::Strict)
+            .map_err(|e| DoorError::new(ErrorKind::BadRequest, format!("body: not a valid data item: {e}")))?;
+        let id = item.id();
+        self.gateway().upload(&item).await.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))?;
+        Ok(id)
+    }
+}

@@ -1,0 +1,204 @@
+//! The compute service: evaluates leased processes slot by slot and signs what came out.
+//!
+//! Where it sits: asked by messengers ([`ComputeHandle::eval`], [`ComputeHandle::dry_run`]); pulls logs from schedulers and
+//! modules through the gateway; evaluates in the [`Pool`](super::Pool), off the network's tasks. Results are durable
+//! ([`ResultStore`]) before they are answered; attestations are gossiped, and anchored from the
+//! store (`feeder.rs`).
+//!
+//! A process is evaluated by one request at a time. Its state is rebuilt after a restart from the newest snapshot on disk (or
+//! from slot 0) by replaying the log, and each replayed outcome must hash to the one signed before.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use lru::LruCache;
+use prost::Message as _;
+use weft_protocol::{
+    Id,
+    ans104::Ed25519Signer,
+    keys::NodeKey,
+    message::dry_run_json,
+    network::Network,
+    outcome::Outcome,
+    refusal::Code,
+    wire::{self, Refusal},
+};
+use weft_storage::blobs::Blobs;
+
+use super::{Engine, Pool};
+use crate::{
+    activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers,
+    scheduler::id_bytes,
+};
+
+mod fold;
+mod modules;
+mod store;
+
+pub use modules::{Loaded, ModuleError, Modules};
+pub use store::ResultStore;
+
+use fold::Fold;
+
+/// Processes whose position is remembered; a forgotten one is read from the store again.
+const KNOWN: NonZeroUsize = crate::bounds::at_least_one(20_000);
+/// After this a request is answered with what there is; the messenger asks on.
+const ANSWER_AFTER: Duration = Duration::from_secs(2);
+/// Bytes of results in one answer at most; one always fits.
+const PAGE_BYTES: usize = 8 << 20;
+/// Results in one answer at most.
+const PAGE_RESULTS: usize = 256;
+
+/// What the compute service works with.
+pub struct ComputeTools {
+    /// The network.
+    pub network: Network,
+    /// This node's signer.
+    pub signer: Ed25519Signer,
+    /// Calls to schedulers.
+    pub peers: Peers,
+    /// Who orders what.
+    pub directory: Directory,
+    /// Checks leases.
+    pub market: MarketHandle,
+    /// Compiles modules, evaluates.
+    pub machine: Machine,
+    /// What moved.
+    pub activity: ActivityLog,
+}
+
+/// Everything that evaluates and keeps results.
+pub struct Machine {
+    /// Names the engine profile.
+    pub engine: Engine,
+    /// Live processes.
+    pub pool: Pool,
+    /// Modules by id.
+    pub modules: Modules,
+    /// Results, durable.
+    pub store: ResultStore,
+    /// Newest snapshot of each process, by process id.
+    pub snapshots: Blobs,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Fold>>>;
+
+/// A cheap handle on the compute service.
+#[derive(Clone)]
+pub struct ComputeHandle {
+    tools: Arc<ComputeTools>,
+    folds: Arc<Mutex<LruCache<Id, Slot>>>,
+}
+
+impl ComputeHandle {
+    /// A service over `tools`. It has no task of its own: requests drive it.
+    pub fn new(tools: ComputeTools) -> Self {
+        Self { tools: Arc::new(tools), folds: Arc::new(Mutex::new(LruCache::new(KNOWN))) }
+    }
+
+    /// What it works with.
+    pub fn tools(&self) -> &ComputeTools {
+        &self.tools
+    }
+
+    fn slot(&self, process: &Id) -> Slot {
+        let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        folds.get_or_insert(*process, Slot::default).clone()
+    }
+
+    /// Evaluates the slots asked for and answers with what is there after [`ANSWER_AFTER`] at the latest (at least one).
+    ///
+    /// # Errors
+    /// A refusal: no such lease, log or module out of reach, or a fault of this node.
+    pub async fn eval(&self, from: NodeKey, request: wire::Eval) -> Result<wire::EvalPage, Refusal> {
+        let process = id("process", &request.process)?;
+        let lease = id("lease", &request.lease)?;
+        let (first, last) = (request.from_slot, request.to_slot);
+        self.tools.market.charge(lease, from, process, first, last).await.map_err(market_refusal)?;
+        let page = self.page(&process, request.from_slot, request.to_slot)?;
+        if !page.is_empty() {
+            return Ok(wire::EvalPage { results: page });
+        }
+        let slot = self.slot(&process);
+        let mut fold = slot.lock().await;
+        let started = Instant::now();
+        let mut entries = request.entries;
+        loop {
+            let next = self.tools.machine.store.progress(&process).map_err(store_fault)?.next_slot;
+            if next > request.to_slot || (next > request.from_slot && started.elapsed() > ANSWER_AFTER) {
+                break;
+            }
+            fold::advance(&self.tools, &mut fold, process, request.to_slot, std::mem::take(&mut entries)).await?;
+        }
+        drop(fold);
+        Ok(wire::EvalPage { results: self.page(&process, request.from_slot, request.to_slot)? })
+    }
+
+    fn page(&self, process: &Id, from: u64, to: u64) -> Result<Vec<wire::Result>, Refusal> {
+        let store = &self.tools.machine.store;
+        let end = store.progress(process).map_err(store_fault)?.next_slot.min(to.saturating_add(1));
+        let (mut page, mut size) = (Vec::new(), 0);
+        for slot in from..end {
+            let Some(result) = store.result(process, slot).map_err(store_fault)? else { break };
+            size += result.encoded_len();
+            if page.len() == PAGE_RESULTS || (size > PAGE_BYTES && !page.is_empty()) {
+                break;
+            }
+            page.push(result);
+        }
+        Ok(page)
+    }
+
+    /// Tries a message on the newest state and forgets it.
+    ///
+    /// # Errors
+    /// As [`ComputeHandle::eval`]; also when the message is not a JSON object.
+    pub async fn dry_run(&self, from: NodeKey, request: wire::DryRun) -> Result<wire::Result, Refusal> {
+        let process = id("process", &request.process)?;
+        let lease = id("lease", &request.lease)?;
+        // A dry run is covered by the lease and not counted: no slot moves.
+        self.tools.market.charge(lease, from, process, 0, 0).await.map_err(market_refusal)?;
+        let caller: serde_json::Value = serde_json::from_slice(&request.message)
+            .map_err(|e| Code::BadItem.refuse(format!("the dry-run message is not JSON: {e}")))?;
+        let slot = self.slot(&process);
+        let mut fold = slot.lock().await;
+        while fold::advance(&self.tools, &mut fold, process, u64::MAX, Vec::new()).await? > 0 {}
+        let Some(state) = fold.as_ref() else {
+            return Err(Code::Unavailable.refuse("the process cannot be loaded; try again"));
+        };
+        state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;
+        let text = dry_run_json(&process, &caller, state.head.timestamp, state.block_height);
+        let done = self.tools.machine.pool.dry_run(process, text, state.env.clone()).await.map_err(pool_fault)?;
+        let outcome = fold::outcome_of(&done)?;
+        Ok(wire::Result {
+            process: id_bytes(&process),
+            slot: state.head.next_slot.saturating_sub(1),
+            outcome: Outcome::encode(&outcome).into(),
+            ..wire::Result::default()
+        })
+    }
+}
+
+fn id(field: &str, bytes: &[u8]) -> Result<Id, Refusal> {
+    Id::from_slice(bytes).ok_or_else(|| Code::BadItem.refuse(format!("`{field}` is not 32 bytes")))
+}
+
+fn market_refusal(refusal: weft_protocol::market::Refusal) -> Refusal {
+    Refusal {
+        code: refusal.code.name().to_owned(),
+        reason: refusal.reason,
+        retry_after_ms: refusal.retry_after_ms,
+        is_final: refusal.is_final,
+    }
+}
+
+fn store_fault(error: weft_storage::store::StoreError) -> Refusal {
+    Code::Internal.refuse(format!("results cannot be kept or read: {error}"))
+}
+
+fn pool_fault(error: super::PoolError) -> Refusal {
+    Code::Unavailable.refuse(format!("cannot evaluate now: {error}"))
+}

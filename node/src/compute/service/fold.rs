@@ -1,0 +1,365 @@
+//! Folding a process's log into its state: fetch, check, evaluate, sign, keep.
+
+use std::sync::Arc;
+
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    assignment::{Assignment, Head},
+    attestation::{Attestation, Subject, Verdict, signer_key},
+    message::{Content, Party, env_json, message_json},
+    outcome::{Outcome, chain_next},
+    refusal::Code,
+    wire::{self, LogEntry, Refusal},
+};
+
+use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault};
+use crate::{
+    compute::{Evaluation, Job, Module},
+    directory::Located,
+    messenger::Progress,
+    network::Topic,
+    scheduler::{entry_content, id_bytes},
+};
+
+/// Slots evaluated with one flush at most.
+const BATCH: u32 = 64;
+/// Attestations in one gossip item.
+const GOSSIPED: usize = 32;
+/// Windows between two snapshots on disk.
+const SNAPSHOT_WINDOWS: u64 = 8;
+
+/// Where the fold of one process stands in memory.
+pub struct Fold {
+    /// The log up to which the live state has been evaluated.
+    pub head: Head,
+    /// Height the last assignment named.
+    pub block_height: u64,
+    /// The environment text.
+    pub env: Arc<str>,
+    /// The module.
+    pub module: Arc<Loaded>,
+    located: Located,
+}
+
+/// A checked entry, ready to be shown to the module.
+struct Step {
+    assignment: Assignment,
+    item: DataItem,
+    content: Content,
+}
+
+/// Evaluates the next slots of `process` up to `to_slot`, at most [`BATCH`]; how many there were.
+pub async fn advance(
+    tools: &ComputeTools,
+    fold: &mut Option<Fold>,
+    process: Id,
+    to_slot: u64,
+    entries: Vec<LogEntry>,
+) -> Result<usize, Refusal> {
+    let progress = tools.machine.store.progress(&process).map_err(store_fault)?;
+    if fold.as_ref().is_none_or(|f| f.head.next_slot != progress.next_slot) {
+        *fold = Some(resume(tools, process, &progress).await?);
+    }
+    let Some(state) = fold.as_mut() else { return Ok(0) };
+    if !is_live(tools, state, &process) {
+        rebuild(tools, state, process).await?;
+    }
+    let steps = next_steps(tools, state, &process, to_slot, entries).await?;
+    if steps.is_empty() {
+        return Ok(0);
+    }
+    let count = steps.len();
+    let done = evaluate_and_keep(tools, state, process, progress, steps).await;
+    if done.is_err() {
+        // The live state may be ahead of what was kept: drop both, the next request rebuilds them.
+        forget(tools, process).await;
+        *fold = None;
+    }
+    done.map(|()| count)
+}
+
+/// Drops the live state. A pool too busy for that is noticed by its slot: it is then rebuilt all the same.
+async fn forget(tools: &ComputeTools, process: Id) {
+    if let Err(error) = tools.machine.pool.drop_process(process).await {
+        tracing::debug!(%process, %error, "live state not dropped");
+    }
+}
+
+/// Whether the pool's live state (if the module has one) stands where the fold does.
+fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
+    state.module.machine.is_err() || tools.machine.pool.state(*process).unwrap_or(0) == state.head.next_slot
+}
+
+/// The fold as the result store has it: the head follows from the last result's assignment.
+async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
+    let located = tools.directory.locate(&process).await.map_err(|e| crate::api::locate_refusal(&e))?;
+    let module = located.module().ok_or_else(|| Code::BadModule.refuse("the process names no module"))?;
+    let module = tools.machine.modules.load(module).await.map_err(|error| match error {
+        ModuleError::NotFound(_) => Code::Unavailable.refuse(error.to_string()),
+        ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
+    })?;
+    let env = env_json(&Party::of(&located.item), &module.party, &tools.network.address());
+    let env = owner_in_env(tools, &located, env, &module.party)?;
+    let mut fold =
+        Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located };
+    if let Some(last) = progress.next_slot.checked_sub(1) {
+        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result = result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
+        fold.move_to(&result.assignment)?;
+    }
+    Ok(fold)
+}
+
+/// A process that another one spawned is owned by the network, as its spawn was a checked crank.
+fn owner_in_env(tools: &ComputeTools, located: &Located, env: String, module: &Party) -> Result<String, Refusal> {
+    let assignment = Assignment::read(&located.assignment).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
+    if assignment.crank.is_none() {
+        return Ok(env);
+    }
+    let process = Party { owner: tools.network.address().to_string(), ..Party::of(&located.item) };
+    Ok(env_json(&process, module, &tools.network.address()))
+}
+
+impl Fold {
+    /// Sets the head to just after `assignment`, an item this node has checked before.
+    fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
+        let broken = |e: &dyn std::fmt::Display| Code::Internal.refuse(format!("a stored assignment cannot be read: {e}"));
+        let item = DataItem::parse(assignment.clone(), Profile::History).map_err(|e| broken(&e))?;
+        let read = Assignment::read(&item).map_err(|e| broken(&e))?;
+        self.head = Head {
+            process: read.process,
+            next_slot: read.slot.saturating_add(1),
+            hash_chain: read.hash_chain,
+            last_assignment: item.id(),
+            timestamp: read.timestamp,
+        };
+        self.block_height = read.block_height;
+        Ok(())
+    }
+
+    /// Checks an entry as the log's next one and moves the head past it.
+    fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
+        let slot = self.head.next_slot;
+        let bad = |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
+        let item = DataItem::parse_verified(entry.assignment.clone(), Profile::Strict).map_err(|e| bad(e.to_string()))?;
+        let assignment = Assignment::read(&item).map_err(|e| bad(e.to_string()))?;
+        if signer_key(&item) != Some(self.located.scheduler) {
+            return Err(bad("its assignment is not signed by the process's scheduler".into()));
+        }
+        let content = entry_content(&entry, &assignment).ok_or_else(|| bad("its item is not the one assigned".into()))?;
+        self.head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
+        self.block_height = assignment.block_height;
+        Ok(Step { assignment, item, content })
+    }
+}
+
+/// Checked entries from the head on: those given, else pulled from the scheduler.
+async fn next_steps(
+    tools: &ComputeTools,
+    state: &mut Fold,
+    process: &Id,
+    to_slot: u64,
+    given: Vec<LogEntry>,
+) -> Result<Vec<Step>, Refusal> {
+    let from = state.head.next_slot;
+    if from > to_slot {
+        return Ok(Vec::new());
+    }
+    let wanted = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
+    let fits = given.first().and_then(slot_of) == Some(from);
+    let entries = if fits {
+        given
+    } else {
+        let query = wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
+        let page = tools.peers.log(state.located.scheduler, query).await;
+        page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries
+    };
+    let limit = usize::try_from(wanted).unwrap_or(1);
+    entries.into_iter().take(limit).map(|entry| state.check(entry)).collect()
+}
+
+fn slot_of(entry: &LogEntry) -> Option<u64> {
+    let item = DataItem::parse(entry.assignment.clone(), Profile::History).ok()?;
+    Some(Assignment::read(&item).ok()?.slot)
+}
+
+fn jobs(tools: &ComputeTools, state: &Fold, steps: &[Step]) -> Vec<Job> {
+    let network = tools.network.address();
+    let job = |step: &Step| Job {
+        slot: step.assignment.slot,
+        msg_json: message_json(&step.content, &step.assignment, Some(&network)),
+        env_json: state.env.clone(),
+    };
+    steps.iter().map(job).collect()
+}
+
+/// The outcome of an evaluation; a fault of this node is none.
+pub fn outcome_of(done: &Evaluation) -> Result<Outcome, Refusal> {
+    match &done.result {
+        Ok(response) => Ok(Outcome::from_response(response, done.fuel)),
+        Err(error) if error.kind.is_outcome() => Ok(Outcome::failed(error.message.clone().into(), done.fuel)),
+        Err(error) => Err(Code::Internal.refuse(error.message.clone())),
+    }
+}
+
+/// Runs steps on the live state.
+async fn run(tools: &ComputeTools, state: &Fold, process: Id, steps: &[Step]) -> Result<Vec<Outcome>, Refusal> {
+    let module: &Module = match &state.module.machine {
+        Ok(module) => module,
+        Err(why) => return Ok(steps.iter().map(|_| Outcome::failed(why.clone().into(), 0)).collect()),
+    };
+    let done = tools.machine.pool.run(process, module, jobs(tools, state, steps)).await.map_err(pool_fault)?;
+    if done.len() != steps.len() {
+        return Err(Code::Internal.refuse("the pool answered for fewer slots than it was given"));
+    }
+    done.iter().map(outcome_of).collect()
+}
+
+async fn evaluate_and_keep(
+    tools: &ComputeTools,
+    state: &Fold,
+    process: Id,
+    progress: Progress,
+    steps: Vec<Step>,
+) -> Result<(), Refusal> {
+    let window = u64::from(tools.network.parameters().window.max(1));
+    let mut chain = progress.chain;
+    let mut results = Vec::with_capacity(steps.len());
+    // A window's root is taken just after its last slot: batches are cut there.
+    for part in steps.chunk_by(|step, _| (step.assignment.slot + 1) % window != 0) {
+        let outcomes = run(tools, state, process, part).await?;
+        let last = part.last().map_or(0, |step| step.assignment.slot);
+        let root = match (last + 1) % window == 0 && state.module.machine.is_ok() {
+            true => Some(tools.machine.pool.root(process).await.map_err(pool_fault)?.1),
+            false => None,
+        };
+        for (step, outcome) in part.iter().zip(&outcomes) {
+            let state_root = root.filter(|_| step.assignment.slot == last);
+            let attestation = attest(tools, state, step, outcome, chain, state_root);
+            chain = attestation.verdict.chain_after;
+            let item = attestation.sign(&tools.signer).map_err(|e| Code::Internal.refuse(e.to_string()))?;
+            results.push(wire::Result {
+                process: id_bytes(&process),
+                slot: step.assignment.slot,
+                outcome: outcome.encode().into(),
+                attestation: item.raw().clone(),
+                assignment: step.item.raw().clone(),
+            });
+        }
+    }
+    tools.machine.store.put(&results).await.map_err(store_fault)?;
+    tell(tools, process, &results).await;
+    snapshot_if_due(tools, state, process, &results, window * SNAPSHOT_WINDOWS).await;
+    Ok(())
+}
+
+fn attest(tools: &ComputeTools, state: &Fold, step: &Step, outcome: &Outcome, chain: Id, root: Option<Id>) -> Attestation {
+    let tag = |name: &str| step.content.tags.iter().find(|t| t.name == name).map(|t| t.value.as_str());
+    let pushed_for = tag("Pushed-For").and_then(|v| v.parse().ok());
+    let hash = outcome.hash();
+    Attestation {
+        subject: Subject {
+            network: tools.network.id(),
+            process: step.assignment.process,
+            slot: step.assignment.slot,
+            message: step.assignment.message,
+            assignment: step.item.id(),
+            module: state.module.party.id,
+            profile: tools.machine.engine.profile().id(),
+        },
+        verdict: Verdict {
+            outcome: hash,
+            chain_before: chain,
+            chain_after: chain_next(&chain, &step.item.id(), &hash),
+            outbox_root: outcome.outbox_root(),
+            fuel: outcome.fuel,
+            state_root: root,
+        },
+        pushed_for: pushed_for.unwrap_or(step.assignment.message),
+        scheduler: state.located.item.tag("Scheduler").unwrap_or_default().to_owned(),
+    }
+}
+
+/// Attestations go out by gossip; a lost one costs nothing. (The anchor takes them from the store, see `feeder.rs`.)
+async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result]) {
+    use prost::Message as _;
+    // A gossip item holds 64 KiB; an attestation is about 1.2.
+    for part in results.chunks(GOSSIPED) {
+        let attestations = part.iter().map(|r| r.attestation.clone()).collect();
+        let body = Some(wire::gossip::Body::Attestations(wire::Attestations { attestations }));
+        let data = wire::Gossip { body }.encode_to_vec().into();
+        if let Err(error) = tools.peers.network().publish(Topic::Attestations, data).await {
+            tracing::debug!(%error, "attestations not gossiped");
+        }
+    }
+    let last = results.last().map(|r| r.slot);
+    tools.activity.note("attested", Some(process), last, format!("{} slot(s) evaluated and signed", results.len()));
+}
+
+async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, results: &[wire::Result], every: u64) {
+    let due = results.iter().any(|r| (r.slot + 1) % every == 0);
+    if !due || state.module.machine.is_err() {
+        return;
+    }
+    match tools.machine.pool.snapshot(process).await {
+        Ok((slot, snapshot)) => {
+            let blob = [slot.to_be_bytes().as_slice(), snapshot.as_bytes()].concat();
+            if let Err(error) = tools.machine.snapshots.put(&process, &blob) {
+                tracing::warn!(%process, %error, "snapshot not kept; a restart replays more");
+            }
+        }
+        Err(error) => tracing::warn!(%process, %error, "no snapshot; a restart replays more"),
+    }
+}
+
+/// Brings the live state to where the fold stands: newest snapshot, then replay of the log, each outcome compared with the
+/// one signed before.
+async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<(), Refusal> {
+    let target = state.head.next_slot;
+    forget(tools, process).await;
+    let start = restore_snapshot(tools, state, process, target).await.unwrap_or(0);
+    state.head = Head::empty(process);
+    if let Some(last) = start.checked_sub(1) {
+        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result = result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing")))?;
+        state.move_to(&result.assignment)?;
+    }
+    if start < target {
+        tracing::info!(%process, from = start, to = target, "replaying the log to rebuild a process");
+    }
+    while state.head.next_slot < target {
+        let steps = next_steps(tools, state, &process, target.saturating_sub(1), Vec::new()).await?;
+        if steps.is_empty() {
+            return Err(Code::Unavailable.refuse("the scheduler's log is shorter than what was evaluated; try again"));
+        }
+        let outcomes = run(tools, state, process, &steps).await?;
+        for (step, outcome) in steps.iter().zip(&outcomes) {
+            compare(tools, &process, step, outcome)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outcome) -> Result<(), Refusal> {
+    let slot = step.assignment.slot;
+    let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
+    if kept.is_some_and(|kept| kept.outcome.as_ref() == outcome.encode().as_bytes()) {
+        return Ok(());
+    }
+    tracing::error!(%process, slot, "replay differs from the outcome this node signed");
+    Err(Code::Internal.refuse(format!("replaying slot {slot} gave another outcome than the one signed before")))
+}
+
+/// Restores the newest snapshot that is not ahead of `target`; the slot it stands at.
+async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, target: u64) -> Option<u64> {
+    let module = state.module.machine.as_ref().ok()?;
+    let blob = tools.machine.snapshots.get(&process).ok()??;
+    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
+    if slot > target {
+        return None;
+    }
+    let snapshot = crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?;
+    tools.machine.pool.restore(process, module, snapshot, slot).await.ok()?;
+    Some(slot)
+}

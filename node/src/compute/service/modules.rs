@@ -1,0 +1,163 @@
+//! Modules by id: fetched through the gateway, checked, kept on disk, compiled once, shared.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use lru::LruCache;
+use serde::{Deserialize, Serialize};
+use weft_protocol::{Id, ans104::Tag, message::Party};
+use weft_storage::{arweave::gateway::{Gateway, GatewayError}, blobs::Blobs};
+
+use crate::compute::{Engine, Module, ModuleFormat};
+
+/// Modules kept compiled in memory.
+const LOADED: NonZeroUsize = crate::bounds::at_least_one(256);
+
+/// A module with its metadata; or why it can never run, which is the same on every node.
+pub struct Loaded {
+    /// Id, owner and tags, as the process's environment shows them.
+    pub party: Party,
+    /// The compiled module, or why there is none.
+    pub machine: Result<Module, String>,
+}
+
+/// Why a module cannot be had now.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// No gateway has it.
+    #[error("module {0} is on none of the gateways: publish it first (`weft module publish FILE`), or check the id")]
+    NotFound(Id),
+    /// It could not be asked for.
+    #[error("module {id} cannot be fetched now: {reason}; try again")]
+    Unavailable {
+        /// The module.
+        id: Id,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    owner: String,
+    tags: Vec<(String, String)>,
+    sha256: Id,
+}
+
+/// The modules of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Modules {
+    engine: Engine,
+    gateway: Gateway,
+    blobs: Blobs,
+    loaded: Arc<Mutex<LruCache<Id, Arc<Loaded>>>>,
+    loading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Modules {
+    /// Modules fetched through `gateway`, kept in `blobs`, compiled by `engine`.
+    pub fn new(engine: Engine, gateway: Gateway, blobs: Blobs) -> Self {
+        let loaded = Arc::new(Mutex::new(LruCache::new(LOADED)));
+        Self { engine, gateway, blobs, loaded, loading: Arc::default() }
+    }
+
+    fn cached(&self, id: &Id) -> Option<Arc<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The module, loading it if need be. One is loaded at a time: compiling takes both cores anyway.
+    ///
+    /// # Errors
+    /// When it cannot be had now. A module that can never run is `Ok` with the reason inside.
+    pub async fn load(&self, id: Id) -> Result<Arc<Loaded>, ModuleError> {
+        if let Some(loaded) = self.cached(&id) {
+            return Ok(loaded);
+        }
+        let _one = self.loading.lock().await;
+        if let Some(loaded) = self.cached(&id) {
+            return Ok(loaded);
+        }
+        let (party, wasm) = match self.kept(&id) {
+            Some(kept) => kept,
+            None => self.fetch(id).await?,
+        };
+        let engine = self.engine.clone();
+        let task = tokio::task::spawn_blocking(move || Loaded { machine: compile(&engine, &party, &wasm), party });
+        let loaded = task.await.map_err(|e| ModuleError::Unavailable { id, reason: e.to_string() })?;
+        let loaded = Arc::new(loaded);
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).put(id, Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// Checks, without compiling it, that a module can be had and says it is one this network can run.
+    ///
+    /// # Errors
+    /// `Err(Ok(reason))`: it can never run. `Err(Err(error))`: it cannot be had now.
+    pub async fn inspect(&self, id: Id) -> Result<(), Result<String, ModuleError>> {
+        if let Some(loaded) = self.cached(&id) {
+            return loaded.machine.as_ref().map(|_| ()).map_err(|why| Ok(why.clone()));
+        }
+        let (party, wasm) = match self.kept(&id) {
+            Some(kept) => kept,
+            None => self.fetch(id).await.map_err(Err)?,
+        };
+        format_of(&party, &wasm).map(|_| ()).map_err(Ok)
+    }
+
+    async fn fetch(&self, id: Id) -> Result<(Party, Bytes), ModuleError> {
+        let fetched = self.gateway.fetch(&id).await.map_err(|error| match error {
+            GatewayError::NotFound(_) => ModuleError::NotFound(id),
+            error => ModuleError::Unavailable { id, reason: error.to_string() },
+        })?;
+        let meta = Meta {
+            owner: fetched.owner.to_string(),
+            tags: fetched.tags.iter().map(|t| (t.name.clone(), t.value.clone())).collect(),
+            sha256: Id::sha256(&fetched.data),
+        };
+        let party = Party { id, owner: meta.owner.clone(), tags: fetched.tags };
+        if let Err(error) = self.keep(&id, &meta, &fetched.data) {
+            tracing::warn!(module = %id, %error, "module is not kept on disk; it will be fetched again after a restart");
+        }
+        Ok((party, fetched.data))
+    }
+
+    fn keep(&self, id: &Id, meta: &Meta, wasm: &[u8]) -> Result<(), String> {
+        let meta = serde_json::to_vec(meta).map_err(|e| e.to_string())?;
+        let length = u32::try_from(meta.len()).map_err(|e| e.to_string())?;
+        let blob = [&length.to_le_bytes(), meta.as_slice(), wasm].concat();
+        self.blobs.put(id, &blob).map_err(|e| e.to_string())
+    }
+
+    /// A module kept on disk, if its bytes are still what they were.
+    fn kept(&self, id: &Id) -> Option<(Party, Bytes)> {
+        let blob = self.blobs.get(id).ok()??;
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let (meta, wasm) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        let read: Meta = serde_json::from_slice(meta).ok()?;
+        if Id::sha256(wasm) != read.sha256 {
+            return None;
+        }
+        let tags = read.tags.into_iter().map(|(name, value)| Tag::new(name, value)).collect();
+        Some((Party { id: *id, owner: read.owner, tags }, Bytes::copy_from_slice(wasm)))
+    }
+}
+
+fn compile(engine: &Engine, party: &Party, wasm: &[u8]) -> Result<Module, String> {
+    let format = format_of(party, wasm)?;
+    engine.load(wasm, format).map_err(|e| format!("module {} cannot run: {e}", party.id))
+}
+
+fn format_of(party: &Party, wasm: &[u8]) -> Result<ModuleFormat, String> {
+    let tag = |name: &str| party.tags.iter().find(|t| t.name == name).map(|t| t.value.as_str());
+    let fail = |why: String| format!("module {} cannot run: {why}", party.id);
+    if tag("Type") != Some("Module") {
+        return Err(fail("it is not a module (no tag Type = Module)".into()));
+    }
+    if !wasm.starts_with(b"\0asm") {
+        return Err(fail("its data is not WebAssembly".into()));
+    }
+    tag("Module-Format").unwrap_or_default().parse().map_err(|e| fail(format!("{e}")))
+}

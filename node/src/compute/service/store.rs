@@ -1,0 +1,95 @@
+//! Results that this node has signed: journal and index. `p`+process → next slot and chain; `o`+process+slot → position;
+//! `q`+position, to walk all results in the order they were signed.
+
+use std::path::Path;
+
+use prost::Message as _;
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    attestation::Attestation,
+    outcome::chain_start,
+    wire,
+};
+use weft_storage::store::{IndexBatch, Position, Store, StoreError};
+
+use crate::messenger::Progress;
+
+fn key(kind: u8, process: &[u8], rest: &[u8]) -> Vec<u8> {
+    [&[kind], process, rest].concat()
+}
+
+fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
+    let Ok(result) = wire::Result::decode(record) else { return };
+    let Ok(item) = DataItem::parse(result.attestation.clone(), Profile::History) else { return };
+    let Ok(attestation) = Attestation::read(&item) else { return };
+    let mut progress = result.slot.saturating_add(1).to_be_bytes().to_vec();
+    progress.extend_from_slice(attestation.verdict.chain_after.as_bytes());
+    batch.insert(key(b'p', &result.process, &[]), progress);
+    batch.insert(key(b'o', &result.process, &result.slot.to_be_bytes()), position.to_bytes());
+    batch.insert(key(b'q', &position.to_bytes(), &[]), []);
+}
+
+/// The store. Cheap to clone. Reads block on disk at worst.
+#[derive(Clone)]
+pub struct ResultStore(Store);
+
+impl ResultStore {
+    /// Opens the store in `folder`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Store::open(folder, reduce).map(Self)
+    }
+
+    /// Makes results durable.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put(&self, results: &[wire::Result]) -> Result<(), StoreError> {
+        self.0.append(results.iter().map(|r| r.encode_to_vec().into()).collect()).await.map(|_| ())
+    }
+
+    /// The result of a slot.
+    ///
+    /// # Errors
+    /// When index or journal cannot be read.
+    pub fn result(&self, process: &Id, slot: u64) -> Result<Option<wire::Result>, StoreError> {
+        let value = self.0.get(&key(b'o', process.as_bytes(), &slot.to_be_bytes()))?;
+        let Some(position) = value.and_then(|v| Position::from_slice(&v)) else { return Ok(None) };
+        Ok(wire::Result::decode(self.0.read(position)?).ok())
+    }
+
+    /// The next slot to evaluate and the outcome chain before it.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn progress(&self, process: &Id) -> Result<Progress, StoreError> {
+        let value = self.0.get(&key(b'p', process.as_bytes(), &[]))?;
+        let read = value.as_deref().and_then(|v| v.split_first_chunk::<8>());
+        let parsed = read.and_then(|(slot, chain)| Some((u64::from_be_bytes(*slot), Id::from_slice(chain)?)));
+        let (next_slot, chain) = parsed.unwrap_or_else(|| (0, chain_start(process)));
+        Ok(Progress { next_slot, chain })
+    }
+
+    /// Attestations signed after `cursor` (0: from the first), each with the cursor just behind it.
+    ///
+    /// # Errors
+    /// When index or journal cannot be read.
+    pub fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, bytes::Bytes)>, StoreError> {
+        let records = crate::feeder::records_after(&self.0, cursor, limit)?;
+        let read = |(next, bytes): (u64, bytes::Bytes)| Some((next, wire::Result::decode(bytes).ok()?.attestation));
+        Ok(records.into_iter().filter_map(read).collect())
+    }
+
+    /// How many records, and flushes so far.
+    pub fn stats(&self) -> weft_storage::store::StoreStats {
+        self.0.stats()
+    }
+
+    /// Resolves when the store can no longer be written.
+    pub async fn failed(&self) -> StoreError {
+        self.0.failed().await
+    }
+}

@@ -1,0 +1,170 @@
+//! What a scheduler accepts: the checks between a request for a slot and an [`Order`].
+//!
+//! Where it sits: called by the inbound router for peers and by nobody else (this node's own door asks through the network
+//! handle like everybody). Nothing a peer says is believed: signatures, ids, the election and crank proofs are checked here.
+
+use bytes::Bytes;
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    assignment::{Assigned, Draft, MAX_EXCLUDE},
+    crank::{self, CRANK_TAG, Delivery},
+    network::Role,
+    refusal::Code,
+    wire::{self, CrankProof, Refusal},
+};
+
+use crate::{
+    assigned::{FindError, Finder, Found},
+    directory::Directory,
+    scheduler::{Order, SchedulerHandle},
+};
+
+/// What the checks need. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    /// Who orders what.
+    pub directory: Directory,
+    /// The scheduler of this node.
+    pub scheduler: SchedulerHandle,
+    /// Finds items to be assigned.
+    pub finder: Finder,
+}
+
+/// What an AO item asks for.
+pub enum Purpose {
+    /// A new process.
+    Process,
+    /// A message for this process.
+    Message(Id),
+}
+
+/// Reads what an item asks for; the reason names the tag and the value.
+pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
+    if item.tag("Data-Protocol") != Some("ao") {
+        return Err(format!("tag Data-Protocol = {:?}: must be \"ao\"", item.tag("Data-Protocol").unwrap_or_default()));
+    }
+    let kind = item.tags().iter().filter(|t| t.name == "Type").map(|t| t.value.as_str());
+    match kind.into_iter().find(|v| ["Process", "Message"].contains(v)) {
+        Some("Process") => match item.tag("Module").map(str::parse::<Id>) {
+            Some(Ok(_)) => Ok(Purpose::Process),
+            Some(Err(e)) => Err(format!("tag Module: {e}")),
+            None => Err("tag Module is missing: a process names the module that evaluates it".into()),
+        },
+        Some(_) => match item.target() {
+            Some(target) => Ok(Purpose::Message(target)),
+            None => Err("a message needs a target: the id of the process it is for".into()),
+        },
+        None => Err(format!("tag Type = {:?}: must be \"Process\" or \"Message\"", item.tag("Type").unwrap_or_default())),
+    }
+}
+
+impl Intake {
+    fn max_bytes(&self) -> usize {
+        usize::try_from(self.directory.network().parameters().max_item_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Orders an item, as a peer asks.
+    ///
+    /// # Errors
+    /// A refusal with the first check that fails.
+    pub async fn submit(&self, request: wire::Submit) -> Result<wire::Sealed, Refusal> {
+        let limit = self.max_bytes();
+        if request.item.len() > limit {
+            return Err(Code::TooLarge.refuse(format!("the item has {} bytes; this network allows {limit}", request.item.len())));
+        }
+        let item = DataItem::parse_verified(request.item, Profile::Strict)
+            .map_err(|e| Code::BadItem.refuse(format!("not a valid data item: {e}")))?;
+        let process = match purpose(&item).map_err(|why| Code::BadItem.refuse(why))? {
+            Purpose::Process => self.own_spawn(&item)?,
+            Purpose::Message(target) => self.own_process(&target)?,
+        };
+        let crank = self.check_crank(&item, request.proof.as_ref())?;
+        let draft = Draft { message: item.id(), crank, ..Draft::default() };
+        let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: request.proof };
+        self.scheduler.order(order).await
+    }
+
+    /// That this scheduler was elected for (or is pinned by) a spawn item.
+    fn own_spawn(&self, item: &DataItem) -> Result<Id, Refusal> {
+        let elected = self.directory.scheduler_for(item).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
+        if elected != self.finder.peers.network().key() {
+            let name = self.directory.name(&elected);
+            return Err(Code::NotHere.refuse(format!("process {} is ordered by {name}, not by this node", item.id())));
+        }
+        Ok(item.id())
+    }
+
+    fn own_process(&self, process: &Id) -> Result<Id, Refusal> {
+        match self.scheduler.log().head(process) {
+            Ok(Some(_)) => Ok(*process),
+            Ok(None) => Err(Code::UnknownProcess.refuse(format!("process {process} has no log on this scheduler"))),
+            Err(error) => Err(Code::Internal.refuse(error.to_string())),
+        }
+    }
+
+    /// The crank identity of a proven item; `None` for an ordinary one.
+    fn check_crank(&self, item: &DataItem, proof: Option<&CrankProof>) -> Result<Option<String>, Refusal> {
+        match proof {
+            None if item.tag(CRANK_TAG).is_some() => Err(Code::BadProof.refuse(format!(
+                "the item claims to come out of a process (tag {CRANK_TAG}) but brings no proof"
+            ))),
+            None => Ok(None),
+            Some(proof) => {
+                let proven = self.prove(proof)?;
+                match &proven.delivery {
+                    Delivery::Item(expected) if expected.raw() == item.raw() => Ok(Some(proven.id.to_string())),
+                    _ => Err(Code::BadProof.refuse("the proof is for another item")),
+                }
+            }
+        }
+    }
+
+    fn prove(&self, proof: &CrankProof) -> Result<crank::Proven, Refusal> {
+        let network = self.directory.network();
+        let quorum = usize::from(network.parameters().compute.quorum);
+        let may_attest = |key: &_| network.member(key).is_some_and(|m| m.roles.contains(&Role::Compute));
+        crank::verify(proof, &network.id(), quorum, may_attest).map_err(|e| Code::BadProof.refuse(e.to_string()))
+    }
+
+    /// Assigns an existing item or transaction, as a peer asks.
+    ///
+    /// # Errors
+    /// A refusal with the first check that fails.
+    pub async fn assign(&self, request: wire::Assign) -> Result<wire::Sealed, Refusal> {
+        let bad = |field: &str| Code::BadItem.refuse(format!("`{field}` is not 32 bytes"));
+        let process = Id::from_slice(&request.process).ok_or_else(|| bad("process"))?;
+        let tx = Id::from_slice(&request.tx).ok_or_else(|| bad("tx"))?;
+        if request.exclude.len() > MAX_EXCLUDE {
+            return Err(Code::BadItem.refuse(format!("exclude: at most {MAX_EXCLUDE} names")));
+        }
+        self.own_process(&process)?;
+        let crank = self.check_assign_crank(&request, process, tx)?;
+        let found = self.finder.find(&tx, request.base_layer).await.map_err(|error| match error {
+            FindError::NotFound(_) => Code::NotFound.refuse(error.to_string()),
+            FindError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
+        })?;
+        let (item, assigned, kind) = match found {
+            Found::Item(item) => (item.raw().clone(), Bytes::new(), Assigned::Item),
+            Found::Transaction(json) => (Bytes::new(), json, Assigned::BaseLayer),
+        };
+        if item.len().max(assigned.len()) > self.max_bytes() {
+            return Err(Code::TooLarge.refuse(format!("{tx} is larger than the {} bytes this network allows", self.max_bytes())));
+        }
+        let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind) };
+        self.scheduler.order(Order { process, draft, item, assigned, proof: request.proof }).await
+    }
+
+    fn check_assign_crank(&self, request: &wire::Assign, process: Id, tx: Id) -> Result<Option<String>, Refusal> {
+        let Some(proof) = &request.proof else { return Ok(None) };
+        let proven = self.prove(proof)?;
+        match proven.delivery {
+            Delivery::Assign { process: p, tx: t, exclude, base_layer }
+                if p == process && t == tx && exclude == request.exclude && base_layer == request.base_layer =>
+            {
+                Ok(Some(proven.id.to_string()))
+            }
+            _ => Err(Code::BadProof.refuse("the proof is for another assignment")),
+        }
+    }
+}

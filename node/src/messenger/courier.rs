@@ -1,0 +1,243 @@
+//! The courier: delivers outgoing items to their targets' schedulers until they have answered.
+//!
+//! At most one delivery is under way for each target, so what one process sends another arrives in order; different targets
+//! go side by side. What the courier holds is bounded ([`HELD`] in all, [`PER_TARGET`] for one target); beyond that parcels
+//! are left to the sweep, which recomputes them from the stored outcomes. An answer is durable before the next goes out.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::mpsc;
+use weft_protocol::{
+    Id,
+    crank::{CrankId, Delivery, Kind, Outgoing},
+    refusal::Code,
+    wire::{self, CrankProof},
+};
+use weft_storage::store::StoreError;
+
+use super::{Delivered, Tools};
+use crate::{
+    directory::LocateError,
+    peers::CallError,
+    scheduler::id_bytes,
+};
+
+/// Parcels held in all.
+const HELD: usize = 8_192;
+/// Parcels held for one target.
+const PER_TARGET: usize = 1_024;
+/// Deliveries under way at once.
+const UNDER_WAY: usize = 128;
+/// First and longest wait before a delivery is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// An outgoing item on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    pub outgoing: Outgoing,
+    pub proof: CrankProof,
+    /// What may go out only when this has been answered.
+    pub then: Option<Box<Parcel>>,
+}
+
+impl Parcel {
+    /// What the deliveries are kept in order by: the process (or wallet) they go to.
+    fn lane(&self) -> Id {
+        match &self.outgoing.delivery {
+            Delivery::Assign { process, .. } => *process,
+            Delivery::Item(item) => match self.outgoing.id.kind {
+                Kind::Spawn => item.id(),
+                _ => item.target().unwrap_or_else(|| item.id()),
+            },
+        }
+    }
+}
+
+/// A cheap handle on the courier.
+#[derive(Clone)]
+pub(super) struct CourierHandle(mpsc::Sender<Parcel>);
+
+impl CourierHandle {
+    /// Hands a parcel over, waiting for room.
+    pub async fn send(&self, parcel: Parcel) {
+        // A courier that has stopped stops the node; the parcel is found again at the next start.
+        let _ = self.0.send(parcel).await;
+    }
+}
+
+/// What became of one try.
+enum Tried {
+    Answered(Delivered, String),
+    Later(String),
+}
+
+type Try = BoxFuture<'static, Result<(Id, Tried), StoreError>>;
+
+/// The courier service.
+pub(super) struct Courier {
+    tools: Arc<Tools>,
+    mailbox: mpsc::Receiver<Parcel>,
+    lanes: HashMap<Id, VecDeque<Parcel>>,
+    waits: HashMap<Id, Duration>,
+    held: HashSet<CrankId>,
+    under_way: FuturesUnordered<Try>,
+}
+
+impl Courier {
+    pub fn new(tools: Arc<Tools>) -> (Self, CourierHandle) {
+        let (tx, mailbox) = mpsc::channel(256);
+        let courier = Self {
+            tools,
+            mailbox,
+            lanes: HashMap::new(),
+            waits: HashMap::new(),
+            held: HashSet::new(),
+            under_way: FuturesUnordered::new(),
+        };
+        (courier, CourierHandle(tx))
+    }
+
+    /// Runs until every handle is gone and nothing is under way.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            let room = self.held.len() < HELD && self.under_way.len() < UNDER_WAY;
+            tokio::select! {
+                Some(done) = self.under_way.next() => self.on_tried(done?),
+                parcel = self.mailbox.recv(), if room => match parcel {
+                    Some(parcel) => self.on_parcel(parcel),
+                    None if self.under_way.is_empty() => return Ok(()),
+                    None => while let Some(done) = self.under_way.next().await { self.on_tried(done?) },
+                },
+            }
+        }
+    }
+
+    fn on_parcel(&mut self, parcel: Parcel) {
+        let lane = parcel.lane();
+        let queue = self.lanes.entry(lane).or_default();
+        // A full lane costs its senders time, nobody anything else: the sweep brings the parcel again.
+        if queue.len() >= PER_TARGET || !self.held.insert(parcel.outgoing.id) {
+            return;
+        }
+        queue.push_back(parcel);
+        if queue.len() == 1 {
+            self.start(lane, Duration::ZERO);
+        }
+    }
+
+    fn start(&mut self, lane: Id, wait: Duration) {
+        let Some(parcel) = self.lanes.get(&lane).and_then(VecDeque::front).cloned() else { return };
+        let tools = Arc::clone(&self.tools);
+        self.under_way.push(Box::pin(async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            let tried = deliver(&tools, &parcel).await;
+            if let Tried::Answered(how, _) = &tried {
+                tools.store.put_delivered(&parcel.outgoing.id, *how).await?;
+            }
+            Ok((lane, tried))
+        }));
+    }
+
+    fn on_tried(&mut self, (lane, tried): (Id, Tried)) {
+        let wait = match tried {
+            Tried::Later(why) => {
+                let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
+                tracing::debug!(target = %lane, why, ?wait, "delivery waits");
+                self.waits.insert(lane, wait);
+                wait
+            }
+            Tried::Answered(how, text) => {
+                self.waits.remove(&lane);
+                self.finish(lane, how, text);
+                Duration::ZERO
+            }
+        };
+        if self.lanes.get(&lane).is_some_and(VecDeque::is_empty) {
+            self.lanes.remove(&lane);
+        }
+        self.start(lane, wait);
+    }
+
+    fn finish(&mut self, lane: Id, how: Delivered, text: String) {
+        let Some(parcel) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) else { return };
+        let id = parcel.outgoing.id;
+        self.held.remove(&id);
+        let kind = if how == Delivered::Done { "cranked" } else { "refused" };
+        self.tools.activity.note(kind, Some(id.process), Some(id.slot), text);
+        if let Some(next) = parcel.then {
+            if how == Delivered::Done {
+                self.on_parcel(*next);
+            }
+        }
+    }
+}
+
+async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
+    match &parcel.outgoing.delivery {
+        Delivery::Item(item) if parcel.outgoing.id.kind == Kind::Spawn => match tools.directory.scheduler_for(item) {
+            Ok(scheduler) => {
+                let request = wire::Submit { item: item.raw().clone(), proof: Some(parcel.proof.clone()) };
+                answered(tools.peers.submit(scheduler, request).await, |s| format!("spawned {} at slot {}", item.id(), s.slot))
+            }
+            Err(error) => Tried::Answered(Delivered::Refused, format!("spawn refused: {error}")),
+        },
+        Delivery::Item(item) => {
+            let target = item.target().unwrap_or_default();
+            match tools.directory.locate(&target).await {
+                Ok(located) => {
+                    let request = wire::Submit { item: item.raw().clone(), proof: Some(parcel.proof.clone()) };
+                    let answer = tools.peers.submit(located.scheduler, request).await;
+                    answered(answer, |s| format!("delivered to {target} as slot {}", s.slot))
+                }
+                Err(LocateError::NotFound(_)) => to_wallet(tools, item).await,
+                Err(error) => Tried::Later(error.to_string()),
+            }
+        }
+        Delivery::Assign { process, tx, exclude, base_layer } => match tools.directory.locate(process).await {
+            Ok(located) => {
+                let request = wire::Assign {
+                    process: id_bytes(process),
+                    tx: id_bytes(tx),
+                    exclude: exclude.clone(),
+                    base_layer: *base_layer,
+                    proof: Some(parcel.proof.clone()),
+                };
+                let answer = tools.peers.assign(located.scheduler, request).await;
+                answered(answer, |s| format!("assigned {tx} to {process} as slot {}", s.slot))
+            }
+            Err(LocateError::NotFound(_)) => {
+                Tried::Answered(Delivered::Refused, format!("assignment refused: no process {process}"))
+            }
+            Err(error) => Tried::Later(error.to_string()),
+        },
+    }
+}
+
+/// No scheduler knows the target: it is a wallet, and the message goes to Arweave only.
+async fn to_wallet(tools: &Tools, item: &weft_protocol::ans104::DataItem) -> Tried {
+    let target = item.target().unwrap_or_default();
+    let Some(anchor) = &tools.anchor else {
+        return Tried::Answered(Delivered::Done, format!("{target} is no process here and this node anchors nothing"));
+    };
+    match anchor.enqueue(vec![item.clone()]).await {
+        Ok(()) => Tried::Answered(Delivered::Done, format!("to wallet {target}: goes to Arweave")),
+        Err(error) => Tried::Later(error.to_string()),
+    }
+}
+
+fn answered(answer: Result<wire::Sealed, CallError>, text: impl FnOnce(&wire::Sealed) -> String) -> Tried {
+    match answer {
+        Ok(sealed) => Tried::Answered(Delivered::Done, text(&sealed)),
+        Err(CallError::Refused(refusal)) if refusal.is_final && Code::parse(&refusal.code) != Code::UnknownProcess => {
+            Tried::Answered(Delivered::Refused, format!("delivery refused: {}", refusal.reason))
+        }
+        Err(error) => Tried::Later(error.to_string()),
+    }
+}

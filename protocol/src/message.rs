@@ -1,0 +1,235 @@
+//! The two JSON texts a module's `handle` is given: the message and its environment.
+//!
+//! Byte-exact with the reference (AO wire reference §4.3.1): member order, absent members left out, numbers as numbers, text
+//! as JavaScript's `JSON.stringify` writes it. Lua's hash seed depends on the length of the first texts, so a changed space
+//! changes the order of tables: these texts are part of consensus.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    Id,
+    ans104::{DataItem, Tag},
+    assignment::Assignment,
+};
+
+/// A tag as the module sees it.
+#[derive(Clone, Debug, Serialize)]
+struct JsonTag<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MessageJson<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    owner: &'a str,
+    target: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchor: Option<Option<String>>,
+    from: &'a str,
+    #[serde(rename = "Forwarded-By", skip_serializing_if = "Option::is_none")]
+    forwarded_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<JsonTag<'a>>>,
+    #[serde(flatten)]
+    order: OrderJson,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OrderJson {
+    epoch: u64,
+    nonce: u64,
+    timestamp: u64,
+    #[serde(rename = "Block-Height")]
+    block_height: u64,
+    #[serde(rename = "Hash-Chain")]
+    hash_chain: String,
+    cron: bool,
+    #[serde(rename = "Read-Only")]
+    read_only: bool,
+}
+
+/// A message as it stands in a log, ready to be shown to a module.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The item's or transaction's id.
+    pub id: Id,
+    /// Its signature.
+    pub signature: Vec<u8>,
+    /// Its data.
+    pub data: Vec<u8>,
+    /// The signer as AO shows it.
+    pub owner: String,
+    /// Recipient of an assigned transaction (`""` for none); a scheduled message shows its process instead.
+    pub target: String,
+    /// Anchor text, as the scheduler (messages) or gateway (assigned items) would give it.
+    pub anchor: Option<String>,
+    /// All tags.
+    pub tags: Vec<Tag>,
+}
+
+impl Content {
+    /// The content of a message sent to a process: anchor as text where it is UTF-8.
+    pub fn of_message(item: &DataItem) -> Self {
+        let anchor = item.anchor().and_then(|a| std::str::from_utf8(a.as_slice()).ok().map(str::to_owned));
+        Self { anchor, ..Self::of_item(item) }
+    }
+
+    /// The content of an existing item, assigned by id: anchor as base64url, as gateways give it.
+    pub fn of_item(item: &DataItem) -> Self {
+        Self {
+            id: item.id(),
+            signature: item.signature().to_vec(),
+            data: item.data().to_vec(),
+            owner: item.signer_address(),
+            target: item.target().map(|t| t.to_string()).unwrap_or_default(),
+            anchor: Some(item.anchor().map(|a| b64url(a.as_slice())).unwrap_or_default()),
+            tags: item.tags().to_vec(),
+        }
+    }
+}
+
+fn b64url(bytes: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn json_tags(tags: &[Tag]) -> Vec<JsonTag<'_>> {
+    tags.iter().map(|t| JsonTag { name: &t.name, value: &t.value }).collect()
+}
+
+/// The message text for slot `assignment.slot`. `cranked_owner` is the network address when the assignment says the
+/// message is a checked crank; the process then sees that as `Owner`.
+pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: Option<&Id>) -> String {
+    let network = cranked_owner.filter(|_| assignment.crank.is_some()).map(Id::to_string);
+    let owner = network.as_deref().unwrap_or(&content.owner);
+    let from_process = content.tags.iter().find(|t| t.name == "From-Process").map(|t| t.value.as_str());
+    let excluded = |name: &str| assignment.exclude.iter().any(|e| e == name);
+    let data = String::from_utf8_lossy(&content.data);
+    let tags: Vec<Tag> =
+        content.tags.iter().filter(|t| t.name != "From" && t.name != "Owner").cloned().collect();
+    let json = MessageJson {
+        id: content.id.to_string(),
+        signature: (!excluded("Signature")).then(|| b64url(&content.signature)),
+        data: (!excluded("Data")).then_some(&*data),
+        owner,
+        target: if assignment.assigned.is_some() { content.target.clone() } else { assignment.process.to_string() },
+        anchor: (!excluded("Anchor")).then(|| content.anchor.clone()),
+        from: from_process.unwrap_or(owner),
+        forwarded_by: from_process.map(|_| owner),
+        tags: (!excluded("Tags")).then(|| json_tags(&tags)),
+        order: OrderJson {
+            epoch: 0,
+            nonce: assignment.slot,
+            timestamp: assignment.timestamp,
+            block_height: assignment.block_height,
+            hash_chain: assignment.hash_chain.to_string(),
+            cron: false,
+            read_only: false,
+        },
+    };
+    serde_json::to_string(&json).unwrap_or_default()
+}
+
+/// A dry-run message text from the caller's JSON (`Id, Owner, From, Target, Anchor, Data, Tags`), read on the state after a
+/// slot with this timestamp and height.
+pub fn dry_run_json(process: &Id, caller: &Value, timestamp: u64, block_height: u64) -> String {
+    let text = |name: &str, default: &str| match caller.get(name) {
+        Some(Value::String(s)) => Value::from(s.as_str()),
+        Some(other) if !other.is_null() => other.clone(),
+        _ => Value::from(default),
+    };
+    let tags: Vec<Value> = match caller.get("Tags") {
+        Some(Value::Array(tags)) => {
+            let hidden = |t: &Value| matches!(t.get("name").and_then(Value::as_str), Some("From" | "Owner"));
+            tags.iter().filter(|t| !hidden(t)).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    let from_process = tags
+        .iter()
+        .find(|t| t.get("name").and_then(Value::as_str) == Some("From-Process"))
+        .and_then(|t| t.get("value"))
+        .cloned();
+    let owner = text("Owner", "1234");
+    let mut json = serde_json::Map::new();
+    json.insert("Id".into(), text("Id", "1234"));
+    if let Some(signature) = caller.get("Signature").filter(|s| s.is_string()) {
+        json.insert("Signature".into(), signature.clone());
+    }
+    json.insert("Data".into(), text("Data", "1234"));
+    json.insert("Owner".into(), owner.clone());
+    json.insert("Target".into(), text("Target", &process.to_string()));
+    json.insert("Anchor".into(), text("Anchor", "0"));
+    json.insert("From".into(), from_process.clone().or_else(|| caller.get("From").cloned()).unwrap_or_else(|| owner.clone()));
+    if from_process.is_some() {
+        json.insert("Forwarded-By".into(), owner);
+    }
+    json.insert("Tags".into(), tags.into());
+    json.insert("Timestamp".into(), timestamp.into());
+    json.insert("Block-Height".into(), block_height.into());
+    json.insert("Cron".into(), false.into());
+    json.insert("Read-Only".into(), true.into());
+    Value::Object(json).to_string()
+}
+
+/// A named, owned, tagged thing in the environment text.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Its id.
+    pub id: Id,
+    /// Its owner as AO shows it.
+    pub owner: String,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PartyJson<'a> {
+    id: String,
+    owner: &'a str,
+    tags: Vec<JsonTag<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnvJson<'a> {
+    process: PartyJson<'a>,
+    module: PartyJson<'a>,
+}
+
+/// The environment text.
+///
+/// A process that lets the network elect its scheduler (`Scheduler` = network address) and names no `Authority` is shown
+/// one more tag, `Authority: <network address>`: it has put its trust in the network already, and without it two aos
+/// processes could not talk to each other. A process that names any `Authority` keeps exactly its own.
+pub fn env_json(process: &Party, module: &Party, network_address: &Id) -> String {
+    let address = network_address.to_string();
+    let mut tags = process.tags.clone();
+    let elected = tags.iter().any(|t| t.name == "Scheduler" && t.value == address);
+    if elected && !tags.iter().any(|t| t.name == "Authority") {
+        tags.push(Tag::new("Authority", address));
+    }
+    let party = |p, tags| PartyJson { id: Id::to_string(&Party::id(p)), owner: &p.owner, tags: json_tags(tags) };
+    let json = EnvJson { process: party(process, &tags), module: party(module, &module.tags) };
+    serde_json::to_string(&json).unwrap_or_default()
+}
+
+impl Party {
+    fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The party that `item` is.
+    pub fn of(item: &DataItem) -> Self {
+        Self { id: item.id(), owner: item.signer_address(), tags: item.tags().to_vec() }
+    }
+}

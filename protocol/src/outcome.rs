@@ -1,0 +1,144 @@
+//! What evaluating one slot gives: output, outbox, error, fuel; its canonical bytes, its hash chain, its outbox root.
+//!
+//! The member names are AO's (`Messages`, `Spawns`, `Assignments`, `Output`, `Error`); a failed slot has an empty outbox.
+//! Outcomes are hash-chained per process, so one signature over the newest chain value covers all before it.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{Id, canonical, merkle};
+
+/// Entries of one slot's outbox at most; more is an error of the slot, the same on every node.
+pub const MAX_OUTBOX: usize = 4_096;
+
+/// The three lists of an outbox, in the order of their leaves.
+const LISTS: [&str; 3] = ["Messages", "Spawns", "Assignments"];
+
+/// The outcome of one slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Whatever the module gave as `Output`; `""` when it failed.
+    pub output: Value,
+    /// Outgoing messages, as the module wrote them.
+    pub messages: Vec<Value>,
+    /// Processes to spawn.
+    pub spawns: Vec<Value>,
+    /// Items to assign elsewhere.
+    pub assignments: Vec<Value>,
+    /// Why the slot failed; the state is then as before it.
+    pub error: Option<Value>,
+    /// Fuel burnt, in units of the engine profile.
+    pub fuel: u64,
+}
+
+/// Bytes that are no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an outcome: {0}")]
+pub struct OutcomeError(String);
+
+impl Outcome {
+    /// The outcome of a slot whose module answered `response`.
+    pub fn from_response(response: &Value, fuel: u64) -> Self {
+        let list = |name| match response.get(name) {
+            Some(Value::Array(items)) => items.clone(),
+            _ => Vec::new(), // an empty Lua table may be written as {} or left out
+        };
+        let failed = response.get("Error").filter(|e| !matches!(e, Value::Null | Value::Bool(false)));
+        if let Some(error) = failed {
+            return Self::failed(error.clone(), fuel);
+        }
+        let outcome = Self {
+            output: response.get("Output").cloned().unwrap_or_else(|| json!("")),
+            messages: list("Messages"),
+            spawns: list("Spawns"),
+            assignments: list("Assignments"),
+            error: None,
+            fuel,
+        };
+        let count = outcome.messages.len() + outcome.spawns.len() + outcome.assignments.len();
+        if count > MAX_OUTBOX {
+            return Self::failed(json!(format!("the outbox has {count} entries; at most {MAX_OUTBOX} are allowed")), fuel);
+        }
+        outcome
+    }
+
+    /// The outcome of a slot that failed: no output, no outbox.
+    pub fn failed(error: Value, fuel: u64) -> Self {
+        Self { output: json!(""), messages: vec![], spawns: vec![], assignments: vec![], error: Some(error), fuel }
+    }
+
+    /// AO's result document, as `/result` shows it.
+    pub fn to_json(&self) -> Value {
+        let mut members = Map::new();
+        members.insert("Messages".into(), self.messages.clone().into());
+        members.insert("Assignments".into(), self.assignments.clone().into());
+        members.insert("Spawns".into(), self.spawns.clone().into());
+        members.insert("Output".into(), self.output.clone());
+        if let Some(error) = &self.error {
+            members.insert("Error".into(), error.clone());
+        }
+        members.insert("GasUsed".into(), self.fuel.into());
+        Value::Object(members)
+    }
+
+    /// Canonical bytes: canonical JSON of [`Outcome::to_json`].
+    pub fn encode(&self) -> String {
+        canonical::to_string(&self.to_json())
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// When they are not JSON of an outcome.
+    pub fn decode(bytes: &[u8]) -> Result<Self, OutcomeError> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|e| OutcomeError(e.to_string()))?;
+        let fuel = value.get("GasUsed").and_then(Value::as_u64).ok_or_else(|| OutcomeError("no GasUsed".into()))?;
+        let outcome = Self::from_response(&value, fuel);
+        if outcome.encode().as_bytes() != bytes {
+            return Err(OutcomeError("not in canonical form".into()));
+        }
+        Ok(outcome)
+    }
+
+    /// SHA-256 of the canonical bytes.
+    pub fn hash(&self) -> Id {
+        Id::sha256(self.encode().as_bytes())
+    }
+
+    /// The outbox's canonical entries in leaf order: messages, spawns, assignments.
+    pub fn outbox(&self) -> Vec<String> {
+        let lists = [&self.messages, &self.spawns, &self.assignments];
+        lists.into_iter().flatten().map(canonical::to_string).collect()
+    }
+
+    /// Leaf hashes of the outbox, in leaf order. A leaf says which list its entry stands in and where.
+    pub fn outbox_leaves(&self) -> Vec<Id> {
+        let lists = [&self.messages, &self.spawns, &self.assignments];
+        let numbered = lists.into_iter().enumerate().flat_map(|(list, entries)| {
+            entries.iter().enumerate().map(move |(index, entry)| (list, index, canonical::to_string(entry)))
+        });
+        numbered.map(|(list, index, entry)| outbox_leaf(list, index, &entry)).collect()
+    }
+
+    /// Root over the outbox.
+    pub fn outbox_root(&self) -> Id {
+        merkle::root(&self.outbox_leaves())
+    }
+}
+
+/// Leaf hash of entry `index` of list `list` (0 messages, 1 spawns, 2 assignments).
+pub fn outbox_leaf(list: usize, index: usize, entry: &str) -> Id {
+    let name = LISTS.get(list).copied().unwrap_or_default();
+    merkle::leaf(format!("{name}/{index}\n{entry}").as_bytes())
+}
+
+/// The outcome chain's value before slot 0.
+pub fn chain_start(process: &Id) -> Id {
+    Id::from_bytes(Sha256::new().chain_update(b"weft/outcome/v1\0").chain_update(process.as_bytes()).finalize().into())
+}
+
+/// The outcome chain's value after a slot: SHA-256(before ‖ assignment id ‖ outcome hash).
+pub fn chain_next(before: &Id, assignment: &Id, outcome: &Id) -> Id {
+    let hash = Sha256::new().chain_update(before.as_bytes()).chain_update(assignment.as_bytes());
+    Id::from_bytes(hash.chain_update(outcome.as_bytes()).finalize().into())
+}
