@@ -241,6 +241,7 @@ struct NodeFile<'a> {
     http: Vec<String>,
     gateways: [&'a str; 1],
     wallet: &'static str,
+    anchor_every_seconds: u64,
     offer: Offer,
 }
 
@@ -286,6 +287,8 @@ fn node_file(plan: &Plan, node: &PlannedNode, index: usize) -> Result<String, Te
         http: node.http.iter().map(|port| format!("127.0.0.1:{port}")).collect(),
         gateways: [&plan.gateway],
         wallet: "wallet.json",
+        // The devnet's winston are free.
+        anchor_every_seconds: 2,
         // Prices differ a little, so that there is a market to look at.
         offer: Offer { price_per_gfuel: 100_u64.saturating_add(index as u64 % 5) },
     };
