@@ -73,7 +73,8 @@ fn election(view: &Value) -> String {
     let order = drawn.get("order").and_then(Value::as_array).cloned().unwrap_or_default();
     for (place, ranked) in (1_u32..).zip(order.iter().take(SHOWN)) {
         let key = field(ranked, "key").unwrap_or("-");
-        let number = |name: &str| ranked.get(name).map(Value::to_string).unwrap_or_default();
+        let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+        let number = |name: &str| ranked.get(name).map(text).unwrap_or_default();
         ranking.row([
             place.to_string(),
             name_of(&names, key),
