@@ -77,7 +77,9 @@ pub enum AnchorError {
     #[error(transparent)]
     Bundler(#[from] BundlerError),
     /// The wallet cannot pay for the next bundle.
-    #[error("wallet {address} has {balance} winston and the next bundle costs {price}: send it AR (on a devnet: /mint)")]
+    #[error(
+        "wallet {address} has {balance} winston and the next bundle costs {price}: send it AR (on a devnet: /mint)"
+    )]
     Poor {
         /// The wallet's address.
         address: Id,

@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Bytes, extract::State, http::{Method, StatusCode, Uri}};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{Method, StatusCode, Uri},
+};
 use serde_json::{Value, json};
 use weft_node::anchor::{self, AnchorConfig, AnchorHandle};
 use weft_protocol::{
@@ -52,7 +57,8 @@ fn start(folder: &Path, url: &str) -> AnchorHandle {
 
 fn items(from: u32, count: u32) -> Vec<DataItem> {
     let signer = Ed25519Signer::from_seed([1; 32]);
-    let item = |number: u32| ItemBuilder::new().tag("Number", number.to_string()).data("payload").sign(&signer).unwrap();
+    let item =
+        |number: u32| ItemBuilder::new().tag("Number", number.to_string()).data("payload").sign(&signer).unwrap();
     (from..from + count).map(item).collect()
 }
 

@@ -5,7 +5,11 @@
 
 mod common;
 
-use std::{fs::File, path::{Path, PathBuf}, process::Command};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use common::{config, keys_path, start};
 use serde_json::Value;
@@ -27,7 +31,9 @@ fn packages() -> PathBuf {
     }
     std::fs::write(folder.join("package.json"), r#"{"private":true,"type":"commonjs"}"#).unwrap();
     let mut npm = Command::new("npm");
-    npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).args(PACKAGES).current_dir(&folder);
+    npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .args(PACKAGES)
+        .current_dir(&folder);
     let output = npm.output().expect("npm is needed for this test: install Node.js");
     assert!(output.status.success(), "npm install: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::write(done, PACKAGES.join(" ")).unwrap();

@@ -31,7 +31,8 @@ async fn post_bundle(gateway: &Gateway, data: impl Into<bytes::Bytes>) -> Transa
 #[tokio::test]
 async fn the_life_of_a_small_transaction() {
     let (devnet, gateway) = start(config()).await;
-    let tags = vec![Tag::new("Content-Type", "text/plain"), Tag::new("Type", "Process"), Tag::new("Utf8", "naïve ✓ 漢")];
+    let tags =
+        vec![Tag::new("Content-Type", "text/plain"), Tag::new("Type", "Process"), Tag::new("Utf8", "naïve ✓ 漢")];
     let transaction = transaction(&gateway, "hello devnet", tags).await;
     let id = transaction.id();
     assert_eq!(gateway.status(&id).await.unwrap(), TxStatus::Unknown);
@@ -42,7 +43,9 @@ async fn the_life_of_a_small_transaction() {
     assert_eq!(gateway.fetch(&id).await.unwrap().data.as_ref(), b"hello devnet", "pending data is there already");
 
     mine(&devnet, 1).await;
-    let TxStatus::Mined { height: 1, confirmations: 1, block } = gateway.status(&id).await.unwrap() else { panic!("not mined") };
+    let TxStatus::Mined { height: 1, confirmations: 1, block } = gateway.status(&id).await.unwrap() else {
+        panic!("not mined")
+    };
     let found = gateway.block_at(1).await.unwrap().unwrap();
     assert_eq!((found.hash.as_str(), found.txs.as_slice()), (block.as_str(), [id].as_slice()));
     assert_eq!(gateway.block_by_hash(&block).await.unwrap(), Some(found));
@@ -51,7 +54,10 @@ async fn the_life_of_a_small_transaction() {
     assert!(matches!(gateway.status(&id).await.unwrap(), TxStatus::Mined { confirmations: 3, .. }));
 
     let fetched = gateway.fetch(&id).await.unwrap();
-    assert_eq!((fetched.kind, fetched.owner, fetched.tag("Utf8")), (Kind::Transaction, jwk().address(), Some("naïve ✓ 漢")));
+    assert_eq!(
+        (fetched.kind, fetched.owner, fetched.tag("Utf8")),
+        (Kind::Transaction, jwk().address(), Some("naïve ✓ 漢"))
+    );
     assert_eq!(gateway.balance(&jwk().address()).await.unwrap(), 1000 * AR - transaction.reward());
     assert_eq!(get(&devnet, &format!("/wallet/{}/last_tx", jwk().address())).await.1, id.to_string());
     assert_eq!(get(&devnet, &format!("/tx/{id}/data")).await.1, b64::encode("hello devnet"));
@@ -78,7 +84,10 @@ async fn transactions_that_break_a_rule_are_refused_in_arweaves_words() {
     let failed = (400, "Transaction verification failed.".to_owned());
     assert_eq!(refused(&|tx| tx["reward"] = "1".into()).await, failed);
     assert_eq!(refused(&|tx| tx["tags"] = json!([{"name":"YQ","value":"Yg"}])).await, failed);
-    assert_eq!(refused(&|tx| tx["data"] = b64::encode("other").into()).await.1, "The attached data is split in an unknown way.");
+    assert_eq!(
+        refused(&|tx| tx["data"] = b64::encode("other").into()).await.1,
+        "The attached data is split in an unknown way."
+    );
     assert_eq!(refused(&|tx| tx["owner"] = 7.into()).await.0, 400);
     assert_eq!(refused(&|tx| tx["id"] = Id::sha256(b"x").to_string().into()).await.0, 400);
 
@@ -131,7 +140,8 @@ async fn chunks_come_in_any_order_and_bogus_ones_not_at_all() {
 #[tokio::test]
 async fn a_tampered_item_is_not_served_and_hides_no_other() {
     let (devnet, gateway) = start(config()).await;
-    let ethereum = ItemBuilder::new().tag("N", "3").data("nested").sign(&EthereumSigner::from_bytes(&[9; 32]).unwrap()).unwrap();
+    let ethereum =
+        ItemBuilder::new().tag("N", "3").data("nested").sign(&EthereumSigner::from_bytes(&[9; 32]).unwrap()).unwrap();
     let inner = bundle::carrier_tags().into_iter().fold(ItemBuilder::new(), |b, tag| b.tag(tag.name, tag.value));
     let inner = inner.data(bundle::write(std::slice::from_ref(&ethereum))).sign(&wallet()).unwrap();
     let (good, bad) = (item(1, "good"), item(2, "evil"));
@@ -146,7 +156,12 @@ async fn a_tampered_item_is_not_served_and_hides_no_other() {
     for wanted in [&good, &inner, &ethereum] {
         assert_eq!(gateway.raw_item(&wanted.id()).await.unwrap().raw(), wanted.raw());
     }
-    let nested = question(&devnet, "query($id:ID!){transaction(id:$id){block{height} bundledIn{id}}}", json!({"id": ethereum.id()})).await;
+    let nested = question(
+        &devnet,
+        "query($id:ID!){transaction(id:$id){block{height} bundledIn{id}}}",
+        json!({"id": ethereum.id()}),
+    )
+    .await;
     assert_eq!(nested["transaction"], json!({"block": null, "bundledIn": {"id": inner.id()}}));
     mine(&devnet, 1).await;
     let rows = question(
@@ -169,7 +184,9 @@ async fn uploaded_items_are_there_at_once_and_in_a_bundle_after_the_next_block()
         assert_eq!(gateway.upload(item).await.unwrap().id, item.id());
         assert_eq!(gateway.upload(item).await.unwrap().id, item.id(), "again is fine");
     }
-    let seen = question(&devnet, "query($id:ID!){transaction(id:$id){block{id} bundledIn{id}}}", json!({"id": items[0].id()})).await;
+    let seen =
+        question(&devnet, "query($id:ID!){transaction(id:$id){block{id} bundledIn{id}}}", json!({"id": items[0].id()}))
+            .await;
     assert_eq!(seen["transaction"], json!({"block": null, "bundledIn": null}));
     assert_eq!(gateway.fetch(&items[0].id()).await.unwrap().kind, Kind::Item);
     mine(&devnet, 1).await;
@@ -178,13 +195,19 @@ async fn uploaded_items_are_there_at_once_and_in_a_bundle_after_the_next_block()
     let rows = rows["transactions"]["edges"].as_array().unwrap().clone();
     assert_eq!(rows.len(), 5);
     let bundle = rows[0]["node"]["bundledIn"]["id"].as_str().unwrap().parse::<Id>().unwrap();
-    assert!(rows.iter().all(|row| row["node"]["block"]["height"] == 1 && row["node"]["bundledIn"]["id"] == bundle.to_string()));
+    assert!(
+        rows.iter()
+            .all(|row| row["node"]["block"]["height"] == 1 && row["node"]["bundledIn"]["id"] == bundle.to_string())
+    );
     let fetched = gateway.fetch(&bundle).await.unwrap();
     assert_eq!(bundle::read(&fetched.data, bundle::Limits::default()).unwrap().len(), 5);
     assert_eq!(gateway.raw_item(&items[4].id()).await.unwrap().raw(), items[4].raw());
 
     let client = reqwest::Client::new();
-    let junk = client.post(format!("{}/v1/tx", devnet.urls()[0])).header("content-type", "application/octet-stream").body("junk");
+    let junk = client
+        .post(format!("{}/v1/tx", devnet.urls()[0]))
+        .header("content-type", "application/octet-stream")
+        .body("junk");
     assert_eq!(junk.send().await.unwrap().status(), 400);
     devnet.shutdown().await;
 }

@@ -5,7 +5,12 @@ mod common;
 
 use std::sync::Arc;
 
-use axum::{Router, body::Bytes, extract::State, http::{Method, StatusCode, Uri}};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{Method, StatusCode, Uri},
+};
 use common::{config, item, mine, start, transaction};
 use weft_storage::arweave::gateway::{Gateway, GatewayConfig, GatewayError};
 
@@ -68,7 +73,8 @@ async fn a_dead_gateway_is_passed_over_and_long_answers_are_cut_off() {
     let (devnet, gateway) = start(config()).await;
     let tx = transaction(&gateway, vec![b'x'; 100_000], vec![]).await;
     gateway.post_transaction(&tx).await.unwrap();
-    let both = Gateway::new(GatewayConfig::new(vec!["http://127.0.0.1:9".to_owned(), devnet.urls()[0].clone()])).unwrap();
+    let both =
+        Gateway::new(GatewayConfig::new(vec!["http://127.0.0.1:9".to_owned(), devnet.urls()[0].clone()])).unwrap();
     assert_eq!(both.fetch(&tx.id()).await.unwrap().data.len(), 100_000);
     let narrow = Gateway::new(GatewayConfig { max_body: 50_000, ..GatewayConfig::new(devnet.urls()) }).unwrap();
     let error = narrow.fetch(&tx.id()).await.unwrap_err();

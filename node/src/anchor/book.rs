@@ -34,11 +34,19 @@ const PAGE: usize = 1000;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Record {
-    Item { id: Id, at: u64 },
+    Item {
+        id: Id,
+        at: u64,
+    },
     Bundle(Box<BundleRecord>),
-    Standing { tx: Id, standing: Standing },
+    Standing {
+        tx: Id,
+        standing: Standing,
+    },
     /// Waiting entries of items that are in a bundle already (handed in twice at the same moment).
-    Forget { positions: Vec<u64> },
+    Forget {
+        positions: Vec<u64>,
+    },
 }
 
 /// A bundle transaction as it was signed, and what is in it. Its data is not repeated: it is the items in this order.

@@ -25,7 +25,12 @@ pub(super) struct Built {
 }
 
 /// Builds a bundle over `items` at today's price and anchor. Nothing is sent.
-pub(super) async fn build(gateway: &Gateway, wallet: &Arc<RsaSigner>, items: Vec<DataItem>, tip: u64) -> Result<Built, AnchorError> {
+pub(super) async fn build(
+    gateway: &Gateway,
+    wallet: &Arc<RsaSigner>,
+    items: Vec<DataItem>,
+    tip: u64,
+) -> Result<Built, AnchorError> {
     let address = Id::sha256(wallet.owner());
     let anchor = gateway.tx_anchor().await?;
     // Unknown to the gateway asked: as if it were the tip, which gives up later rather than too early.

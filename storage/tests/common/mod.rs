@@ -1,6 +1,11 @@
 //! What the Arweave tests share: a devnet, a wallet with money, a client.
 #![allow(
-    clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code, missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    missing_docs,
     reason = "tests; each test file uses a part"
 )]
 
@@ -78,6 +83,12 @@ pub async fn transaction(gateway: &Gateway, data: impl Into<bytes::Bytes>, tags:
 }
 
 pub fn item(number: u8, text: &str) -> DataItem {
-    let builder = ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", "Message").tag("Number", number.to_string());
-    builder.target(Id::sha256(b"process")).anchor([7; 32]).data(text.to_owned()).sign(&Ed25519Signer::from_seed([number; 32])).unwrap()
+    let builder =
+        ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", "Message").tag("Number", number.to_string());
+    builder
+        .target(Id::sha256(b"process"))
+        .anchor([7; 32])
+        .data(text.to_owned())
+        .sign(&Ed25519Signer::from_seed([number; 32]))
+        .unwrap()
 }

@@ -145,11 +145,13 @@ impl ReadPlan {
         }
         let bytes = match parts.len() {
             1 => parts.pop().unwrap_or_default(),
-            _ => parts.iter().fold(BytesMut::new(), |mut all, part| {
-                all.extend_from_slice(part);
-                all
-            })
-            .freeze(),
+            _ => parts
+                .iter()
+                .fold(BytesMut::new(), |mut all, part| {
+                    all.extend_from_slice(part);
+                    all
+                })
+                .freeze(),
         };
         if bytes.len() as u64 == self.len { Ok(bytes) } else { Err(lost()) }
     }

@@ -71,7 +71,7 @@ fn hash(previous: &str, height: u64, timestamp: u64, txs: &[Id]) -> String {
 
 /// The hash that a new transaction should be anchored to.
 pub(super) fn anchor(blocks: &[Block]) -> &str {
-    blocks.iter().rev().take(ANCHOR_DEPTH).next_back().map_or("", |block| block.hash.as_str())
+    blocks.get(blocks.len().saturating_sub(ANCHOR_DEPTH)).map_or("", |block| block.hash.as_str())
 }
 
 /// Whether `anchor` is the hash of a recent block.

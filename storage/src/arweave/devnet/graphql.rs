@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    Context, EmptyMutation, EmptySubscription, Enum, ID, InputObject, Object, Schema, SimpleObject,
-};
+use async_graphql::{Context, EmptyMutation, EmptySubscription, Enum, ID, InputObject, Object, Schema, SimpleObject};
 use weft_protocol::{Id, b64};
 
 use super::{
@@ -147,7 +145,12 @@ struct Body {
 
 impl From<&ChainBlock> for Block {
     fn from(block: &ChainBlock) -> Self {
-        Self { id: ID(block.hash.clone()), timestamp: block.timestamp, height: block.height, previous: ID(block.previous.clone()) }
+        Self {
+            id: ID(block.hash.clone()),
+            timestamp: block.timestamp,
+            height: block.height,
+            previous: ID(block.previous.clone()),
+        }
     }
 }
 

@@ -96,10 +96,15 @@ fn control_routes() -> Router<App> {
         .route("/devnet/drop/{id}", get(control::evict).post(control::evict))
 }
 
-async fn question(State(app): State<App>, Json(request): Json<async_graphql::Request>) -> Json<async_graphql::Response> {
+async fn question(
+    State(app): State<App>,
+    Json(request): Json<async_graphql::Request>,
+) -> Json<async_graphql::Response> {
     Json(app.schema.execute(request).await)
 }
 
 async fn playground() -> Html<&'static str> {
-    Html("<!doctype html><title>Weft devnet</title><p>GraphQL: POST a question here, e.g. <code>{\"query\":\"{blocks{edges{node{height}}}}\"}</code>")
+    Html(
+        "<!doctype html><title>Weft devnet</title><p>GraphQL: POST a question here, e.g. <code>{\"query\":\"{blocks{edges{node{height}}}}\"}</code>",
+    )
 }

@@ -57,7 +57,8 @@ impl Log {
     /// The log in a folder; in memory without one.
     pub fn open(folder: Option<&Path>) -> Result<Self, DevnetError> {
         let Some(folder) = folder else { return Ok(Self::Memory) };
-        let each_position = |position: Position, _: &[u8], batch: &mut IndexBatch| batch.insert(position.to_bytes(), b"");
+        let each_position =
+            |position: Position, _: &[u8], batch: &mut IndexBatch| batch.insert(position.to_bytes(), b"");
         Ok(Self::Disk(Store::open(folder, each_position)?))
     }
 
@@ -67,7 +68,11 @@ impl Log {
             Self::Memory => Ok(Home::Memory(record)),
             Self::Disk(store) => {
                 let positions = store.append(vec![record]).await?;
-                positions.first().copied().map(Home::Journal).ok_or_else(|| DevnetError::Lost("a new record".to_owned()))
+                positions
+                    .first()
+                    .copied()
+                    .map(Home::Journal)
+                    .ok_or_else(|| DevnetError::Lost("a new record".to_owned()))
             }
         }
     }
@@ -97,7 +102,8 @@ impl Log {
         loop {
             let page = store.scan(b"", start.as_deref(), PAGE, Direction::Forward)?;
             for (key, _) in &page {
-                let position = Position::from_slice(key).ok_or_else(|| DevnetError::Lost("an index entry".to_owned()))?;
+                let position =
+                    Position::from_slice(key).ok_or_else(|| DevnetError::Lost("an index entry".to_owned()))?;
                 each(Home::Journal(position), store.read(position)?)?;
             }
             let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else { return Ok(()) };

@@ -31,7 +31,8 @@ const WALLET: &str = include_str!("wallet.json");
 /// What that wallet gets at the start, in winston.
 const WALLET_WINSTON: u128 = 1_000_000_000_000_000_000_000;
 /// What the devnet is ready to open in one transaction.
-const LIMITS: bundle::Limits = bundle::Limits { max_items: 10_000, max_item_size: super::log::MAX_PAYLOAD, max_depth: 8 };
+const LIMITS: bundle::Limits =
+    bundle::Limits { max_items: 10_000, max_item_size: super::log::MAX_PAYLOAD, max_depth: 8 };
 /// Raw bytes of uploaded items packed in one bundle.
 const PACK_BYTES: usize = 8 << 20;
 /// Uploaded items packed in one bundle.

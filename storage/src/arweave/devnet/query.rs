@@ -64,9 +64,8 @@ fn cursor((height, seq): Rank) -> String {
 
 impl Filter {
     fn holds(&self, record: &Record) -> bool {
-        let among = |list: &[String], id: Option<Id>| {
-            list.is_empty() || id.is_some_and(|id| list.contains(&id.to_string()))
-        };
+        let among =
+            |list: &[String], id: Option<Id>| list.is_empty() || id.is_some_and(|id| list.contains(&id.to_string()));
         let height = record.height.unwrap_or(u64::MAX);
         among(&self.ids, Some(record.id))
             && among(&self.owners, Some(record.header.address))
@@ -92,7 +91,8 @@ impl Filter {
     fn collect<'a>(&self, records: impl DoubleEndedIterator<Item = &'a Record>, page: &Page) -> Found {
         let start = page.start();
         let holds = |record: &&Record| {
-            let after = start.is_none_or(|start| if page.ascending { record.rank() > start } else { record.rank() < start });
+            let after =
+                start.is_none_or(|start| if page.ascending { record.rank() > start } else { record.rank() < start });
             after && self.holds(record)
         };
         let row = |record: &Record| (cursor(record.rank()), record.id);
@@ -117,7 +117,12 @@ impl TagMatch {
 }
 
 /// A page of block heights between bounds (or of the blocks with these hashes).
-pub(super) fn blocks(state: &State, hashes: &[String], bounds: (Option<u64>, Option<u64>), page: &Page) -> (Vec<(String, u64)>, bool) {
+pub(super) fn blocks(
+    state: &State,
+    hashes: &[String],
+    bounds: (Option<u64>, Option<u64>),
+    page: &Page,
+) -> (Vec<(String, u64)>, bool) {
     let start = page.start();
     let holds = |height: u64, hash: &str| {
         let rank = (height, 0);
@@ -126,7 +131,11 @@ pub(super) fn blocks(state: &State, hashes: &[String], bounds: (Option<u64>, Opt
             && bounds.1.is_none_or(|max| height <= max)
             && start.is_none_or(|start| if page.ascending { rank > start } else { rank < start })
     };
-    let all = state.blocks.iter().filter(|block| holds(block.height, &block.hash)).map(|block| (cursor((block.height, 0)), block.height));
+    let all = state
+        .blocks
+        .iter()
+        .filter(|block| holds(block.height, &block.hash))
+        .map(|block| (cursor((block.height, 0)), block.height));
     let want = page.len().saturating_add(1);
     let mut rows: Vec<_> = if page.ascending { all.take(want).collect() } else { all.rev().take(want).collect() };
     let more = rows.len() > page.len();

@@ -76,7 +76,6 @@ impl Records {
         self.by_id.get(id)
     }
 
-
     /// All records, by rank.
     pub fn ordered(&self) -> impl DoubleEndedIterator<Item = &Record> {
         self.by_rank.values().filter_map(|id| self.by_id.get(id))

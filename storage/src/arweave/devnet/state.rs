@@ -197,7 +197,9 @@ impl State {
     /// Transactions that say they are bundles, are complete and have not been opened yet.
     pub fn to_unbundle(&self) -> Vec<Id> {
         let ready = |tx: &Tx| {
-            !tx.unbundled && is_bundle(&tx.header) && body_key(&tx.header).is_some_and(|key| self.bodies.is_complete(&key))
+            !tx.unbundled
+                && is_bundle(&tx.header)
+                && body_key(&tx.header).is_some_and(|key| self.bodies.is_complete(&key))
         };
         self.txs.iter().filter(|(_, tx)| ready(tx)).map(|(id, _)| *id).collect()
     }

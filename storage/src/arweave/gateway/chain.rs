@@ -100,7 +100,8 @@ impl Gateway {
         self.any("a transaction anchor", |host| async {
             let answer = self.get(host, "/tx_anchor").await?;
             let text = answer.text()?;
-            let fits = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            let fits =
+                text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
             if fits { Ok(text.to_owned()) } else { Err(Failure::Broken("its anchor is not an anchor".to_owned())) }
         })
         .await
@@ -130,7 +131,8 @@ impl Gateway {
     /// [`GatewayError::Refused`] when it can never be taken as it is (the text says why: anchor, fee, signature),
     /// [`GatewayError::Unavailable`] when it may be taken later.
     pub async fn post_transaction(&self, transaction: &Transaction) -> Result<Posted, GatewayError> {
-        let body = Bytes::from(serde_json::to_vec(transaction).map_err(|error| GatewayError::Setup(error.to_string()))?);
+        let body =
+            Bytes::from(serde_json::to_vec(transaction).map_err(|error| GatewayError::Setup(error.to_string()))?);
         let what = format!("transaction {}", transaction.id());
         self.any(&what, |host| {
             let body = body.clone();
@@ -164,7 +166,8 @@ impl Gateway {
                     return Ok(());
                 }
                 let said = answer.reason();
-                let later = ["data_root_not_found", "exceeds_disk_pool_size_limit", "disk_full", "not_joined", "timeout"];
+                let later =
+                    ["data_root_not_found", "exceeds_disk_pool_size_limit", "disk_full", "not_joined", "timeout"];
                 if answer.status.is_client_error() && later.iter().any(|word| said.contains(word)) {
                     return Err(Failure::Broken(said));
                 }
@@ -180,7 +183,8 @@ impl Gateway {
     /// [`GatewayError::Unavailable`] when nobody knows it and somebody could not be asked.
     pub async fn status(&self, id: &Id) -> Result<TxStatus, GatewayError> {
         let at = format!("/tx/{id}/status");
-        let answer = self.any(&format!("the status of {id}"), |host| async { status(&self.get(host, &at).await?) }).await;
+        let answer =
+            self.any(&format!("the status of {id}"), |host| async { status(&self.get(host, &at).await?) }).await;
         match answer {
             Err(GatewayError::NotFound(_)) => Ok(TxStatus::Unknown),
             other => other,

@@ -56,7 +56,13 @@ impl Fetched {
 
 impl From<&DataItem> for Fetched {
     fn from(item: &DataItem) -> Self {
-        Self { id: item.id(), owner: item.owner_address(), tags: item.tags().to_vec(), data: item.data(), kind: Kind::Item }
+        Self {
+            id: item.id(),
+            owner: item.owner_address(),
+            tags: item.tags().to_vec(),
+            data: item.data(),
+            kind: Kind::Item,
+        }
     }
 }
 
@@ -139,7 +145,13 @@ impl Gateway {
         if header.data_size() > 0 {
             header.check_data(&data).map_err(|error| lie(format!("the data of transaction {id}: {error}")))?;
         }
-        Ok(Some(Fetched { id: *id, owner: header.owner_address(), tags: header.text_tags(), data, kind: Kind::Transaction }))
+        Ok(Some(Fetched {
+            id: *id,
+            owner: header.owner_address(),
+            tags: header.text_tags(),
+            data,
+            kind: Kind::Transaction,
+        }))
     }
 
     async fn payload_at(&self, host: &Host, id: &Id) -> Result<Bytes, Failure> {
@@ -167,8 +179,10 @@ impl Gateway {
 
     async fn claim_at(&self, host: &Host, id: &Id) -> Result<Claim, Failure> {
         let data = self.graphql_at(host, &json!({ "query": NODE, "variables": { "ids": [id] } })).await?;
-        let node = data.pointer("/transactions/edges/0/node").cloned().filter(Value::is_object).ok_or(Failure::Absent)?;
-        serde_json::from_value(node).map_err(|error| Failure::Broken(format!("its GraphQL row is not understood: {error}")))
+        let node =
+            data.pointer("/transactions/edges/0/node").cloned().filter(Value::is_object).ok_or(Failure::Absent)?;
+        serde_json::from_value(node)
+            .map_err(|error| Failure::Broken(format!("its GraphQL row is not understood: {error}")))
     }
 
     /// Cuts an item out of the payload of the bundle that holds it.

@@ -104,7 +104,8 @@ impl Answer {
     }
 
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| Failure::Broken(format!("its answer is not understood: {error}")))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::Broken(format!("its answer is not understood: {error}")))
     }
 }
 

@@ -16,8 +16,18 @@ use super::{
 
 /// Tags of these names describe the connection, not the item, when sent as headers.
 const RESERVED: [&str; 12] = [
-    "connection", "content-encoding", "content-length", "content-type", "date", "host", "keep-alive", "location", "server",
-    "set-cookie", "transfer-encoding", "upgrade",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "host",
+    "keep-alive",
+    "location",
+    "server",
+    "set-cookie",
+    "transfer-encoding",
+    "upgrade",
 ];
 /// The most tags sent as headers.
 const MAX_HEADERS: usize = 64;

@@ -27,7 +27,12 @@ pub(super) fn is_item(headers: &HeaderMap) -> bool {
 }
 
 /// `POST /tx/{token}`: every token pays as well here.
-pub(super) async fn post_for(State(app): State<App>, Path(_token): Path<String>, headers: HeaderMap, body: Bytes) -> Reply {
+pub(super) async fn post_for(
+    State(app): State<App>,
+    Path(_token): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
     post(State(app), headers, body).await
 }
 
