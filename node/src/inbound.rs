@@ -198,7 +198,8 @@ impl Services {
         Judgement::Accept
     }
 
-    /// A sealed batch: every assignment must be signed by the scheduler it names, for this process.
+    /// A sealed batch: every assignment must be signed by the scheduler it names, for this process; and that scheduler must
+    /// be the process's own, as far as this node knows the process.
     fn on_sealed(&self, shard: u16, batch: wire::SealedBatch) -> Judgement {
         let (Some(process), Some(scheduler)) = (Id::from_slice(&batch.process), NodeKey::from_slice(&batch.scheduler)) else {
             return Judgement::Reject;
@@ -218,8 +219,15 @@ impl Services {
                 return Judgement::Ignore;
             }
         }
-        self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
-        Judgement::Accept
+        match self.directory.known(&process) {
+            Some(located) if located.scheduler != scheduler => Judgement::Reject,
+            Some(_) => {
+                self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
+                Judgement::Accept
+            }
+            // Whoever is on duty for it asks the scheduler (the sweep) instead of believing this.
+            None => Judgement::Ignore,
+        }
     }
 
     /// Attestations must be signed by compute nodes of the registry, for this network.
