@@ -131,10 +131,17 @@ impl ComputeHandle {
             if next > request.to_slot || (next > request.from_slot && started.elapsed() > ANSWER_AFTER) {
                 break;
             }
-            fold::advance(&self.tools, &mut fold, process, request.to_slot, std::mem::take(&mut entries)).await?;
+            let given = std::mem::take(&mut entries);
+            if fold::advance(&self.tools, &mut fold, process, request.to_slot, given).await? == 0 {
+                break;
+            }
         }
         drop(fold);
-        Ok(wire::EvalPage { results: self.page(&process, request.from_slot, request.to_slot)? })
+        let results = self.page(&process, request.from_slot, request.to_slot)?;
+        if results.is_empty() {
+            return Err(Code::Unavailable.refuse(format!("the log has no slot {} yet", request.from_slot)));
+        }
+        Ok(wire::EvalPage { results })
     }
 
     fn page(&self, process: &Id, from: u64, to: u64) -> Result<Vec<wire::Result>, Refusal> {

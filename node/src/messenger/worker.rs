@@ -85,11 +85,23 @@ impl Worker {
         let progress = self.tools.store.progress(&self.process)?;
         let target = self.target.borrow_and_update().clone();
         if progress.next_slot < target.next_slot {
-            self.evaluate(progress, &target).await?;
-            return Ok(None);
+            return match self.evaluate(progress, &target).await {
+                Ok(()) => Ok(None),
+                Err(Trouble::Other(_)) if self.log_ends_at(progress.next_slot).await => {
+                    self.crank_rest(progress.next_slot).await?;
+                    Ok(Some(target.next_slot))
+                }
+                Err(trouble) => Err(trouble),
+            };
         }
         self.crank_rest(progress.next_slot).await?;
         Ok(Some(target.next_slot))
+    }
+
+    /// Whether the scheduler itself says that the log has no slot `next`: what this worker was told was wrong then.
+    async fn log_ends_at(&self, next: u64) -> bool {
+        let Ok(located) = self.tools.directory.locate(&self.process).await else { return false };
+        self.tools.peers.process(located.scheduler, &self.process).await.is_ok_and(|p| p.next_slot <= next)
     }
 
     async fn evaluate(&self, progress: Progress, target: &Target) -> Result<(), Trouble> {

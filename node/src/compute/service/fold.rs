@@ -65,7 +65,15 @@ pub async fn advance(
     if !is_live(tools, state, &process) {
         rebuild(tools, state, process).await?;
     }
-    let steps = next_steps(tools, state, &process, to_slot, entries).await?;
+    let given = !entries.is_empty();
+    let steps = match next_steps(tools, state, &process, to_slot, entries).await {
+        // What the messenger sent along may be wrong; the scheduler is the one to ask.
+        Err(_) if given => {
+            *state = resume(tools, process, &progress).await?;
+            next_steps(tools, state, &process, to_slot, Vec::new()).await?
+        }
+        steps => steps?,
+    };
     if steps.is_empty() {
         return Ok(0);
     }
