@@ -218,6 +218,10 @@ impl Services {
                 return Judgement::Ignore;
             }
         }
+        // Another scheduler than the process's own may sign what it likes: nobody here acts on it or passes it on.
+        if self.directory.known(&process).is_some_and(|located| located.scheduler != scheduler) {
+            return Judgement::Reject;
+        }
         self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
         Judgement::Accept
     }

@@ -65,6 +65,14 @@ impl Kind {
         }
     }
 
+    /// The kind that its entry is first of all.
+    const fn entry(self) -> Self {
+        match self {
+            Self::Spawned => Self::Spawn,
+            kind => kind,
+        }
+    }
+
     /// Which of the outcome's lists its entry stands in.
     const fn list(self) -> usize {
         match self {
@@ -366,6 +374,11 @@ pub fn verify(
     let (Ok(at), Ok(count)) = (at, count) else { return Err(fail("leaf number too large")) };
     if !merkle::check(&attestation.verdict.outbox_root, leaf, at, count, &siblings) {
         return Err(fail("the path does not lead from the entry to the attested outbox root"));
+    }
+    // The target's number is in the item (its crank tag) but in no hash: one that the entry does not have would give a
+    // second item for the same delivery.
+    if !parts(kind.entry(), &entry).contains(&(kind, proof.target)) {
+        return Err(fail("the entry has no delivery of that kind and number"));
     }
     let id = crank_id(&attestation, kind, proof.index, proof.target);
     let delivery = build(&attestation, id, &entry).map_err(ProofError)?;

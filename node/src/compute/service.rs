@@ -131,10 +131,16 @@ impl ComputeHandle {
             if next > request.to_slot || (next > request.from_slot && started.elapsed() > ANSWER_AFTER) {
                 break;
             }
-            fold::advance(&self.tools, &mut fold, process, request.to_slot, std::mem::take(&mut entries)).await?;
+            if fold::advance(&self.tools, &mut fold, process, request.to_slot, std::mem::take(&mut entries)).await? == 0 {
+                break;
+            }
         }
         drop(fold);
-        Ok(wire::EvalPage { results: self.page(&process, request.from_slot, request.to_slot)? })
+        let results = self.page(&process, request.from_slot, request.to_slot)?;
+        if results.is_empty() {
+            return Err(Code::Unavailable.refuse(format!("the log of {process} has no slot {first} yet; try again")));
+        }
+        Ok(wire::EvalPage { results })
     }
 
     fn page(&self, process: &Id, from: u64, to: u64) -> Result<Vec<wire::Result>, Refusal> {

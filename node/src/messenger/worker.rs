@@ -15,7 +15,7 @@ use weft_protocol::{
 };
 use weft_storage::store::StoreError;
 
-use super::{Progress, Tools, courier::{CourierHandle, Parcel}};
+use super::{Delivered, Progress, Tools, courier::{CourierHandle, Parcel}};
 use crate::{
     directory::Located,
     peers::CallError,
@@ -85,17 +85,33 @@ impl Worker {
         let progress = self.tools.store.progress(&self.process)?;
         let target = self.target.borrow_and_update().clone();
         if progress.next_slot < target.next_slot {
-            self.evaluate(progress, &target).await?;
-            return Ok(None);
+            // Whose process cannot be found has no log to follow now: if it is one, the sweep finds it again.
+            let Ok(located) = self.tools.directory.locate(&self.process).await else { return Ok(Some(target.next_slot)) };
+            if self.has_slot(&located, &target, progress.next_slot).await? {
+                self.evaluate(progress, &located, &target).await?;
+                return Ok(None);
+            }
         }
         self.crank_rest(progress.next_slot).await?;
         Ok(Some(target.next_slot))
     }
 
-    async fn evaluate(&self, progress: Progress, target: &Target) -> Result<(), Trouble> {
+    /// Whether the log really has `slot`. How far it goes is hearsay, unless the scheduler's own assignment is at hand.
+    async fn has_slot(&self, located: &Located, target: &Target, slot: u64) -> Result<bool, Trouble> {
+        let shown = target.entries.get(&slot).and_then(|e| DataItem::parse_verified(e.assignment.clone(), Profile::Strict).ok());
+        if shown.is_some_and(|item| signer_key(&item) == Some(located.scheduler)) {
+            return Ok(true);
+        }
+        let query = wire::LogQuery { process: id_bytes(&self.process), from_slot: slot, limit: 0, find: bytes::Bytes::new() };
+        match self.tools.peers.log(located.scheduler, query).await {
+            Ok(page) => Ok(page.next_slot > slot),
+            Err(error) => Err(Trouble::Other(format!("its scheduler does not show its log: {error}"))),
+        }
+    }
+
+    async fn evaluate(&self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {
         let other = |why: String| Trouble::Other(why);
-        let located = self.tools.directory.locate(&self.process).await.map_err(|e| other(e.to_string()))?;
-        let lease = self.tools.lease(&self.process, &located, &[]).await.map_err(other)?;
+        let lease = self.tools.lease(&self.process, located, &[]).await.map_err(other)?;
         let last = target.next_slot.min(progress.next_slot.saturating_add(SLOTS_AT_ONCE)).saturating_sub(1);
         let request = wire::Eval {
             lease: id_bytes(&lease.id),
@@ -109,7 +125,7 @@ impl Worker {
             Ok(page) => page,
             Err(error) => return Err(self.failed(&lease.provider, &error)),
         };
-        let checked = self.check(progress, &located, &lease.provider, &page.results);
+        let checked = self.check(progress, located, &lease.provider, &page.results);
         let outcomes = checked.map_err(|why| {
             let why = format!("{} answered wrongly: {why}", self.tools.directory.name(&lease.provider));
             self.tools.leases.drop_lease(&self.process, &why);
@@ -204,15 +220,16 @@ impl Worker {
         Ok(all_done)
     }
 
-    /// Leaves out what has been answered already.
+    /// Leaves out what has been answered already, and what was to follow something that was refused.
     fn open(&self, mut parcel: Parcel) -> Result<Option<Parcel>, StoreError> {
         loop {
-            if self.tools.store.delivered(&parcel.outgoing.id)?.is_none() {
-                return Ok(Some(parcel));
-            }
-            match parcel.then.take() {
-                Some(next) => parcel = *next,
-                None => return Ok(None),
+            match self.tools.store.delivered(&parcel.outgoing.id)? {
+                None => return Ok(Some(parcel)),
+                Some(Delivered::Refused) => return Ok(None),
+                Some(Delivered::Done) => match parcel.then.take() {
+                    Some(next) => parcel = *next,
+                    None => return Ok(None),
+                },
             }
         }
     }
