@@ -28,6 +28,11 @@ use crate::{peers::Peers, scheduler::LogStore};
 /// Processes remembered.
 const KNOWN: NonZeroUsize = crate::bounds::at_least_one(20_000);
 
+/// Processes with a spawn item over [`SMALL`] remembered besides.
+const LARGE: NonZeroUsize = crate::bounds::at_least_one(32);
+/// Bytes of spawn item up to which a process counts as small.
+const SMALL: usize = 16 << 10;
+
 /// A process and who orders it.
 #[derive(Clone, Debug)]
 pub struct Located {
@@ -72,12 +77,13 @@ struct Inner {
     peers: Peers,
     log: LogStore,
     known: Mutex<LruCache<Id, Located>>,
+    large: Mutex<LruCache<Id, Located>>,
 }
 
 impl Directory {
     /// A directory of `network` as `me` sees it; `log` holds the processes it orders itself.
     pub fn new(network: Network, me: NodeKey, peers: Peers, log: LogStore) -> Self {
-        Self(Arc::new(Inner { network, me, peers, log, known: Mutex::new(LruCache::new(KNOWN)) }))
+        Self(Arc::new(Inner { network, me, peers, log, known: Mutex::new(LruCache::new(KNOWN)), large: Mutex::new(LruCache::new(LARGE)) }))
     }
 
     /// The network.
@@ -103,8 +109,10 @@ impl Directory {
 
     /// What is known without asking anybody.
     pub fn known(&self, process: &Id) -> Option<Located> {
-        let cached = self.0.known.lock().unwrap_or_else(PoisonError::into_inner).get(process).cloned();
-        cached.or_else(|| self.own(process))
+        let cached = |shelf: &Mutex<LruCache<Id, Located>>| {
+            shelf.lock().unwrap_or_else(PoisonError::into_inner).get(process).cloned()
+        };
+        cached(&self.0.known).or_else(|| cached(&self.0.large)).or_else(|| self.own(process))
     }
 
     fn own(&self, process: &Id) -> Option<Located> {
@@ -123,7 +131,8 @@ impl Directory {
         }
         let located = Located { scheduler, item, assignment };
         let id = located.item.id();
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).put(id, located.clone());
+        let shelf = if located.item.raw().len() <= SMALL { &self.0.known } else { &self.0.large };
+        shelf.lock().unwrap_or_else(PoisonError::into_inner).put(id, located.clone());
         Some(located)
     }
 

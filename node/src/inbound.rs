@@ -198,7 +198,8 @@ impl Services {
         Judgement::Accept
     }
 
-    /// A sealed batch: every assignment must be signed by the scheduler it names, for this process.
+    /// A sealed batch: every assignment must be signed by the scheduler it names, for this process; and that scheduler must
+    /// be the process's own, as far as this node knows the process.
     fn on_sealed(&self, shard: u16, batch: wire::SealedBatch) -> Judgement {
         let (Some(process), Some(scheduler)) = (Id::from_slice(&batch.process), NodeKey::from_slice(&batch.scheduler)) else {
             return Judgement::Reject;
@@ -218,12 +219,15 @@ impl Services {
                 return Judgement::Ignore;
             }
         }
-        // Another scheduler than the process's own may sign what it likes: nobody here acts on it or passes it on.
-        if self.directory.known(&process).is_some_and(|located| located.scheduler != scheduler) {
-            return Judgement::Reject;
+        match self.directory.known(&process) {
+            Some(located) if located.scheduler != scheduler => Judgement::Reject,
+            Some(_) => {
+                self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
+                Judgement::Accept
+            }
+            // Whoever is on duty for it asks the scheduler (the sweep) instead of believing this.
+            None => Judgement::Ignore,
         }
-        self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
-        Judgement::Accept
     }
 
     /// Attestations must be signed by compute nodes of the registry, for this network.

@@ -69,17 +69,14 @@ impl Intake {
     /// # Errors
     /// A refusal with the first check that fails.
     pub async fn submit(&self, request: wire::Submit) -> Result<wire::Sealed, Refusal> {
-        let limit = self.max_bytes();
-        if request.item.len() > limit {
-            return Err(Code::TooLarge.refuse(format!("the item has {} bytes; this network allows {limit}", request.item.len())));
-        }
-        let item = DataItem::parse_verified(request.item, Profile::Strict)
-            .map_err(|e| Code::BadItem.refuse(format!("not a valid data item: {e}")))?;
+        let (item, crank) = match &request.proof {
+            Some(proof) => self.cranked(proof, &request.item)?,
+            None => (self.plain(request.item)?, None),
+        };
         let process = match purpose(&item).map_err(|why| Code::BadItem.refuse(why))? {
             Purpose::Process => self.own_spawn(&item)?,
             Purpose::Message(target) => self.own_process(&target)?,
         };
-        let crank = self.check_crank(&item, request.proof.as_ref())?;
         let draft = Draft { message: item.id(), crank, ..Draft::default() };
         let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: request.proof };
         self.scheduler.order(order).await
@@ -103,20 +100,27 @@ impl Intake {
         }
     }
 
-    /// The crank identity of a proven item; `None` for an ordinary one.
-    fn check_crank(&self, item: &DataItem, proof: Option<&CrankProof>) -> Result<Option<String>, Refusal> {
-        match proof {
-            None if item.tag(CRANK_TAG).is_some() => Err(Code::BadProof.refuse(format!(
-                "the item claims to come out of a process (tag {CRANK_TAG}) but brings no proof"
-            ))),
-            None => Ok(None),
-            Some(proof) => {
-                let proven = self.prove(proof)?;
-                match &proven.delivery {
-                    Delivery::Item(expected) if expected.raw() == item.raw() => Ok(Some(proven.id.to_string())),
-                    _ => Err(Code::BadProof.refuse("the proof is for another item")),
-                }
-            }
+    /// An ordinary item, checked.
+    fn plain(&self, raw: Bytes) -> Result<DataItem, Refusal> {
+        let limit = self.max_bytes();
+        if raw.len() > limit {
+            return Err(Code::TooLarge.refuse(format!("the item has {} bytes; this network allows {limit}", raw.len())));
+        }
+        let item = DataItem::parse_verified(raw, Profile::Strict)
+            .map_err(|e| Code::BadItem.refuse(format!("not a valid data item: {e}")))?;
+        if item.tag(CRANK_TAG).is_some() {
+            let why = format!("the item claims to come out of a process (tag {CRANK_TAG}) but brings no proof");
+            return Err(Code::BadProof.refuse(why));
+        }
+        Ok(item)
+    }
+
+    /// The item that a proof is for, made from the proof, and its crank identity. An item sent along must be the same.
+    fn cranked(&self, proof: &CrankProof, sent: &Bytes) -> Result<(DataItem, Option<String>), Refusal> {
+        let proven = self.prove(proof)?;
+        match proven.delivery {
+            Delivery::Item(item) if sent.is_empty() || sent == item.raw() => Ok((item, Some(proven.id.to_string()))),
+            _ => Err(Code::BadProof.refuse("the proof is for another item")),
         }
     }
 

@@ -26,6 +26,9 @@ pub const MAILBOX: usize = 1_024;
 /// Requests sealed with one flush at most.
 pub const MAX_BATCH: usize = 256;
 
+/// Bytes of items sealed with one flush at most; a single item may be larger.
+const MAX_BATCH_BYTES: usize = 16 << 20;
+
 /// One checked request for a slot.
 #[derive(Clone, Debug)]
 pub struct Order {

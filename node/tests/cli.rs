@@ -154,6 +154,8 @@ const BAD: &[Case] = &[
     (&["keys", "new", "--out", "no/folder/k.json", "--type", "ed25519"], 2, &["--out", "no/folder/k.json"]),
     (&["keys", "new", "--out", "k.json", "--type", "dsa"], 2, &["--type", "dsa", "ed25519"]),
     (&["keys", "show", "gone.json"], 2, &["FILE", "gone.json"]),
+    (&["node", "run", "--config", "gone.toml"], 2, &["--config", "gone.toml", "weft node init"]),
+    (&["node", "run", "--config", "text.json"], 2, &["--config", "text.json"]),
     (&["node", "init", "--network", "gone.toml", "--dir", "n", "--name", "n"], 2, &["--network", "gone.toml"]),
     (&["node", "init", "--network", "text.json", "--dir", "n", "--name", "n"], 2, &["--network", "text.json"]),
     (&["testnet", "up", "--nodes", "0"], 2, &["--nodes", "0", "1 to 32"]),

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use weft_protocol::network::{Network, NetworkFile, Role};
 
 use super::{
     connect,
     exit::{CliError, CliResult, Done, Exit},
     keys,
+    service::{LogFormat, signalled, start_log},
     table::Table,
 };
 use crate::config::{NodeConfig, OfferConfig};
@@ -18,10 +20,30 @@ use crate::config::{NodeConfig, OfferConfig};
 #[derive(Subcommand, Debug)]
 #[command(after_help = "\
 Examples:
-  weft node init --network network.toml --dir my-node --name node-6")]
+  weft node init --network network.toml --dir my-node --name node-6
+  weft node run --config my-node/node.toml")]
 pub enum Node {
+    /// Run a node until Ctrl-C
+    Run(Run),
     /// Write key, wallet and node.toml for a node of a network
     Init(Init),
+}
+
+/// `weft node run`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The first Ctrl-C (or SIGTERM) stops the node cleanly, the second at once. Log levels: RUST_LOG=debug.
+
+Examples:
+  weft node run --config my-node/node.toml
+  RUST_LOG=weft_node=debug weft node run --config my-node/node.toml --log json")]
+pub struct Run {
+    /// The node's settings
+    #[arg(long, value_name = "FILE", default_value = "node.toml")]
+    config: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value = "text")]
+    log: LogFormat,
 }
 
 /// `weft node init`.
@@ -71,8 +93,30 @@ pub struct Init {
 impl Node {
     pub(super) async fn run(self) -> CliResult<Done> {
         match self {
+            Self::Run(run) => run.run().await,
             Self::Init(init) => init.run().await,
         }
+    }
+}
+
+impl Run {
+    async fn run(self) -> CliResult<Done> {
+        let config = NodeConfig::load(&self.config).map_err(|e| {
+            CliError::usage("--config", self.config.display(), e).fix("`weft node init --help` tells how to make one")
+        })?;
+        start_log(self.log)?;
+        let name = config.name.clone();
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            signalled().await;
+            tracing::info!("stopping; a second signal stops at once");
+            stop.cancel();
+            signalled().await;
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        });
+        Box::pin(crate::node::run(config, shutdown)).await.map_err(|e| CliError::new(Exit::Failed, e))?;
+        Ok(Done::new(format!("{name} stopped."), json!({ "node": name, "stopped": true })))
     }
 }
 

@@ -89,7 +89,7 @@ fn summary(value: &Value) -> String {
         match value {
             Value::Null | Value::Object(_) => None,
             Value::Array(list) => Some(format!("{name} {}", list.len())),
-            Value::String(text) => Some(format!("{name} {}", table::clip(text, 48))),
+            Value::String(text) => Some(format!("{name} {}", table::clip(text, 12))),
             other => Some(format!("{name} {other}")),
         }
     });

@@ -131,14 +131,15 @@ impl ComputeHandle {
             if next > request.to_slot || (next > request.from_slot && started.elapsed() > ANSWER_AFTER) {
                 break;
             }
-            if fold::advance(&self.tools, &mut fold, process, request.to_slot, std::mem::take(&mut entries)).await? == 0 {
+            let given = std::mem::take(&mut entries);
+            if fold::advance(&self.tools, &mut fold, process, request.to_slot, given).await? == 0 {
                 break;
             }
         }
         drop(fold);
         let results = self.page(&process, request.from_slot, request.to_slot)?;
         if results.is_empty() {
-            return Err(Code::Unavailable.refuse(format!("the log of {process} has no slot {first} yet; try again")));
+            return Err(Code::Unavailable.refuse(format!("the log has no slot {} yet", request.from_slot)));
         }
         Ok(wire::EvalPage { results })
     }

@@ -49,6 +49,11 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
+    /// The request to order it. The item itself is not sent: it follows from the proof.
+    fn submit(&self) -> wire::Submit {
+        wire::Submit { item: bytes::Bytes::new(), proof: Some(self.proof.clone()) }
+    }
+
     /// What the deliveries are kept in order by: the process (or wallet) they go to.
     fn lane(&self) -> Id {
         match &self.outgoing.delivery {
@@ -201,8 +206,8 @@ async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
     match &parcel.outgoing.delivery {
         Delivery::Item(item) if parcel.outgoing.id.kind == Kind::Spawn => match tools.directory.scheduler_for(item) {
             Ok(scheduler) => {
-                let request = wire::Submit { item: item.raw().clone(), proof: Some(parcel.proof.clone()) };
-                answered(tools.peers.submit(scheduler, request).await, |s| format!("spawned {} at slot {}", item.id(), s.slot))
+                let answer = tools.peers.submit(scheduler, parcel.submit()).await;
+                answered(answer, |s| format!("spawned {} at slot {}", item.id(), s.slot))
             }
             Err(error) => Tried::Answered(Delivered::Refused, format!("spawn refused: {error}")),
         },
@@ -210,8 +215,7 @@ async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
             let target = item.target().unwrap_or_default();
             match tools.directory.locate(&target).await {
                 Ok(located) => {
-                    let request = wire::Submit { item: item.raw().clone(), proof: Some(parcel.proof.clone()) };
-                    let answer = tools.peers.submit(located.scheduler, request).await;
+                    let answer = tools.peers.submit(located.scheduler, parcel.submit()).await;
                     answered(answer, |s| format!("delivered to {target} as slot {}", s.slot))
                 }
                 Err(LocateError::NotFound(_)) => to_wallet(tools, item).await,

@@ -85,28 +85,24 @@ impl Worker {
         let progress = self.tools.store.progress(&self.process)?;
         let target = self.target.borrow_and_update().clone();
         if progress.next_slot < target.next_slot {
-            // Whose process cannot be found has no log to follow now: if it is one, the sweep finds it again.
+            // A process that cannot be found has no log to follow now: if it is one, the sweep brings it again.
             let Ok(located) = self.tools.directory.locate(&self.process).await else { return Ok(Some(target.next_slot)) };
-            if self.has_slot(&located, &target, progress.next_slot).await? {
-                self.evaluate(progress, &located, &target).await?;
-                return Ok(None);
-            }
+            return match self.evaluate(progress, &located, &target).await {
+                Ok(()) => Ok(None),
+                Err(Trouble::Other(_)) if self.log_ends_at(&located, progress.next_slot).await => {
+                    self.crank_rest(progress.next_slot).await?;
+                    Ok(Some(target.next_slot))
+                }
+                Err(trouble) => Err(trouble),
+            };
         }
         self.crank_rest(progress.next_slot).await?;
         Ok(Some(target.next_slot))
     }
 
-    /// Whether the log really has `slot`. How far it goes is hearsay, unless the scheduler's own assignment is at hand.
-    async fn has_slot(&self, located: &Located, target: &Target, slot: u64) -> Result<bool, Trouble> {
-        let shown = target.entries.get(&slot).and_then(|e| DataItem::parse_verified(e.assignment.clone(), Profile::Strict).ok());
-        if shown.is_some_and(|item| signer_key(&item) == Some(located.scheduler)) {
-            return Ok(true);
-        }
-        let query = wire::LogQuery { process: id_bytes(&self.process), from_slot: slot, limit: 0, find: bytes::Bytes::new() };
-        match self.tools.peers.log(located.scheduler, query).await {
-            Ok(page) => Ok(page.next_slot > slot),
-            Err(error) => Err(Trouble::Other(format!("its scheduler does not show its log: {error}"))),
-        }
+    /// Whether the scheduler itself says that the log has no slot `next`: what this worker was told was wrong then.
+    async fn log_ends_at(&self, located: &Located, next: u64) -> bool {
+        self.tools.peers.process(located.scheduler, &self.process).await.is_ok_and(|p| p.next_slot <= next)
     }
 
     async fn evaluate(&self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {

@@ -45,6 +45,10 @@ use crate::{
 /// Largest body read from a gateway beyond the largest item: room for a bundle's head.
 const GATEWAY_BODY: usize = 64 << 20;
 
+/// Bytes of JSON that a module may return for one slot. An outbox entry travels as its JSON and lies in its target's log as
+/// item and proof: three times this must fit a frame of 16 MiB.
+const MAX_OUTPUT: usize = 4 << 20;
+
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -115,8 +119,21 @@ fn check(config: NodeConfig) -> Result<Checked, NodeError> {
         }
         None => None,
     };
+    check_order(&config, &network)?;
     check_roles(&config, &network, &Ed25519Signer::from_seed(seed).key())?;
     Ok(Checked { config, network, seed, wallet })
+}
+
+/// This version orders with one seat and cranks on one attestation: a network that wants more must not be served with less.
+fn check_order(config: &NodeConfig, network: &Network) -> Result<(), NodeError> {
+    let parameters = network.parameters();
+    for (what, value) in [("order.seats", parameters.order.seats), ("compute.quorum", parameters.compute.quorum)] {
+        if value != 1 {
+            let reason = format!("it sets {what} = {value}; this version of weft serves networks with {what} = 1 only");
+            return Err(NodeError::File { field: "network", path: config.network.clone(), reason });
+        }
+    }
+    Ok(())
 }
 
 /// A node carries exactly the roles the registry gives its key (the gateway is free): others count on them.
@@ -205,6 +222,7 @@ fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
     let mut config = EngineConfig::new(folders.of("compiled"));
     config.fuel_per_slot = limits.max_fuel_per_slot;
     config.max_memory_bytes = limits.max_memory_bytes;
+    config.max_output_bytes = MAX_OUTPUT;
     Engine::new(config).map_err(start_error("evaluation engine"))
 }
 

@@ -86,7 +86,18 @@ impl Scheduler {
     pub async fn run(mut self) -> Result<(), SchedulerError> {
         let mut waiting = Vec::with_capacity(MAX_BATCH);
         while self.mailbox.recv_many(&mut waiting, MAX_BATCH).await > 0 {
-            self.seal(std::mem::take(&mut waiting)).await?;
+            let mut part = Vec::with_capacity(waiting.len());
+            let mut size = 0_usize;
+            for command in waiting.drain(..) {
+                let more = command.order.item.len().saturating_add(command.order.assigned.len());
+                if size.saturating_add(more) > super::MAX_BATCH_BYTES && !part.is_empty() {
+                    self.seal(std::mem::take(&mut part)).await?;
+                    size = 0;
+                }
+                size = size.saturating_add(more);
+                part.push(command);
+            }
+            self.seal(part).await?;
         }
         Ok(())
     }

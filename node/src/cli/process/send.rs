@@ -117,7 +117,8 @@ impl DryRun {
             self.process,
             result::text(&answer)
         );
-        Ok(Done::new(text, answer).exit(exit).next(format!("weft process send {} … to have it ordered", self.process)))
+        let action = self.action.map(|action| format!(" --action {action}")).unwrap_or_default();
+        Ok(Done::new(text, answer).exit(exit).next(format!("weft process send {}{action}", self.process)))
     }
 }
 

@@ -7,8 +7,11 @@ use crate::cli::{
     connect::Connect,
     exit::{CliResult, Done},
     resolve::{self, field},
-    table::Table,
+    table::{self, Table},
 };
+
+/// Places of the ranking that are shown; `--json` has all.
+const SHOWN: usize = 20;
 
 /// `weft process show`.
 #[derive(Args, Debug)]
@@ -40,7 +43,7 @@ impl Show {
             "compute",
             &view.get("provider").filter(|p| !p.is_null()).map_or("no lease yet".to_owned(), |p| node(Some(p))),
         ]);
-        let text = format!("{}\n\n{}", table.text(), election(view.get("election").unwrap_or(&Value::Null)));
+        let text = format!("{}\n\n{}", table.text(), election(&view));
         Ok(Done::new(text, view).next(format!("weft process log {}", self.process)))
     }
 }
@@ -48,36 +51,51 @@ impl Show {
 fn node(node: Option<&Value>) -> String {
     let Some(node) = node else { return "-".to_owned() };
     let (name, key) = (field(node, "name").unwrap_or("?"), field(node, "key").unwrap_or("?"));
-    format!("{name} ({})", crate::cli::table::short(key))
+    format!("{name} ({})", table::short(key))
 }
 
-/// The election's inputs and its order, one line each.
-fn election(election: &Value) -> String {
-    let Some(members) = election.as_object() else { return String::new() };
-    let mut lines = vec!["Election".to_owned()];
-    let mut table = Table::pairs();
-    for (name, value) in members {
-        let shown = match value {
-            Value::String(text) => text.clone(),
-            Value::Array(list) if list.iter().any(Value::is_object) => continue,
-            other => other.to_string(),
-        };
-        table.row([name.as_str(), &crate::cli::table::clip(&shown, 90)]);
+/// Why these: the election's inputs and its ranking. The rule (weighted rendezvous, lowest score first) needs nothing else.
+fn election(view: &Value) -> String {
+    let Some(drawn) = view.get("election").filter(|e| e.is_object()) else { return String::new() };
+    let text = |name: &str| field(drawn, name).unwrap_or("-").to_owned();
+    let committee = |name: &str| drawn.pointer(&format!("/committee/{name}")).cloned().unwrap_or_default();
+    let names = names(view);
+    let mut inputs = Table::pairs();
+    inputs.row(["network", &text("network")]);
+    inputs.row(["seed", &format!("{} ({})", text("seed"), text("seed_kind"))]);
+    let seats = committee("seats").as_array().cloned().unwrap_or_default();
+    let seats: Vec<String> = seats.iter().filter_map(Value::as_str).map(|key| name_of(&names, key)).collect();
+    inputs.row(["seats", &format!("{}, quorum {}", seats.join(", "), committee("quorum"))]);
+    if committee("pinned") == Value::Bool(true) {
+        return format!("Pinned: the process's Scheduler tag names this node; nobody was elected\n{}", inputs.text());
     }
-    lines.push(table.text());
-    for (name, list) in members.iter().filter_map(|(n, v)| Some((n, v.as_array()?))) {
-        let Some(Value::Object(first)) = list.first() else { continue };
-        let heads: Vec<&str> = first.keys().map(String::as_str).collect();
-        let mut table = Table::new(&heads);
-        for row in list.iter().take(20) {
-            table.row(heads.iter().map(|h| match row.get(*h) {
-                Some(Value::String(text)) => crate::cli::table::clip(text, 46),
-                Some(other) => other.to_string(),
-                None => String::new(),
-            }));
-        }
-        lines.push(format!("\n{name} ({})", list.len()));
-        lines.push(table.text());
+    let mut ranking = Table::new(&["PLACE", "NODE", "KEY", "WEIGHT", "DRAW", "SCORE"]);
+    let order = drawn.get("order").and_then(Value::as_array).cloned().unwrap_or_default();
+    for (place, ranked) in (1_u32..).zip(order.iter().take(SHOWN)) {
+        let key = field(ranked, "key").unwrap_or("-");
+        let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+        let number = |name: &str| ranked.get(name).map(text).unwrap_or_default();
+        ranking.row([
+            place.to_string(),
+            name_of(&names, key),
+            key.to_owned(),
+            number("weight"),
+            number("u"),
+            number("l"),
+        ]);
     }
-    lines.join("\n")
+    let head =
+        "Elected: lowest score first; the score follows from seed, process and key (draw) and from the bond (weight)";
+    format!("{head}\n{}\n\n{}", inputs.text(), ranking.text())
+}
+
+/// Names by key, as far as the answer tells them.
+fn names(view: &Value) -> Vec<(String, String)> {
+    let messengers = view.get("messengers").and_then(Value::as_array).into_iter().flatten();
+    let pair = |node: &Value| Some((field(node, "key")?.to_owned(), field(node, "name")?.to_owned()));
+    messengers.chain(view.get("scheduler")).filter_map(pair).collect()
+}
+
+fn name_of(names: &[(String, String)], key: &str) -> String {
+    names.iter().find(|(k, _)| k == key).map_or_else(|| table::short(key), |(_, name)| name.clone())
 }

@@ -29,8 +29,7 @@ const GOSSIPED: usize = 32;
 /// Windows between two snapshots on disk.
 const SNAPSHOT_WINDOWS: u64 = 8;
 
-/// Where the fold of one process stands in memory. Cheap to clone.
-#[derive(Clone)]
+/// Where the fold of one process stands in memory.
 pub struct Fold {
     /// The log up to which the live state has been evaluated.
     pub head: Head,
@@ -66,7 +65,15 @@ pub async fn advance(
     if !is_live(tools, state, &process) {
         rebuild(tools, state, process).await?;
     }
-    let steps = next_steps(tools, state, &process, to_slot, entries).await?;
+    let given = !entries.is_empty();
+    let steps = match next_steps(tools, state, &process, to_slot, entries).await {
+        // What the messenger sent along may be wrong; the scheduler is the one to ask.
+        Err(_) if given => {
+            *state = resume(tools, process, &progress).await?;
+            next_steps(tools, state, &process, to_slot, Vec::new()).await?
+        }
+        steps => steps?,
+    };
     if steps.is_empty() {
         return Ok(0);
     }
@@ -168,20 +175,16 @@ async fn next_steps(
         return Ok(Vec::new());
     }
     let wanted = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
+    let fits = given.first().and_then(slot_of) == Some(from);
+    let entries = if fits {
+        given
+    } else {
+        let query = wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
+        let page = tools.peers.log(state.located.scheduler, query).await;
+        page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries
+    };
     let limit = usize::try_from(wanted).unwrap_or(1);
-    if given.first().and_then(slot_of) == Some(from) {
-        let before = state.clone();
-        // Entries that came by gossip may be damaged on purpose: then the scheduler's own count, not the messenger's.
-        match given.into_iter().take(limit).map(|entry| state.check(entry)).collect() {
-            Ok(steps) => return Ok(steps),
-            Err(refusal) => tracing::debug!(%process, reason = refusal.reason, "entries sent along are of no use"),
-        }
-        *state = before;
-    }
-    let query = wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
-    let page = tools.peers.log(state.located.scheduler, query).await;
-    let page = page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?;
-    page.entries.into_iter().take(limit).map(|entry| state.check(entry)).collect()
+    entries.into_iter().take(limit).map(|entry| state.check(entry)).collect()
 }
 
 fn slot_of(entry: &LogEntry) -> Option<u64> {

@@ -15,6 +15,9 @@ use weft_storage::store::{IndexBatch, Position, Store, StoreError};
 
 use crate::messenger::Progress;
 
+/// Bytes appended at once at most; a single result may be larger.
+const APPEND_BYTES: usize = 16 << 20;
+
 fn key(kind: u8, process: &[u8], rest: &[u8]) -> Vec<u8> {
     [&[kind], process, rest].concat()
 }
@@ -48,7 +51,16 @@ impl ResultStore {
     /// # Errors
     /// When the store fails.
     pub async fn put(&self, results: &[wire::Result]) -> Result<(), StoreError> {
-        self.0.append(results.iter().map(|r| r.encode_to_vec().into()).collect()).await.map(|_| ())
+        let (mut part, mut size) = (Vec::new(), 0_usize);
+        for record in results.iter().map(wire::Result::encode_to_vec) {
+            if size.saturating_add(record.len()) > APPEND_BYTES && !part.is_empty() {
+                self.0.append(std::mem::take(&mut part)).await?;
+                size = 0;
+            }
+            size = size.saturating_add(record.len());
+            part.push(record.into());
+        }
+        self.0.append(part).await.map(|_| ())
     }
 
     /// The result of a slot.
