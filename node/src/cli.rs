@@ -5,6 +5,7 @@
 //! only this file prints them.
 
 mod arweave;
+mod bench;
 mod client;
 mod completions;
 mod connect;
@@ -95,6 +96,8 @@ enum Command {
     Market(market::Market),
     /// Is the node well, and what is it doing?
     Status(status::Status),
+    /// How fast and how large a network is on this machine
+    Bench(bench::Bench),
     /// Print completions for a shell
     Completions(completions::Completions),
 }
@@ -111,6 +114,7 @@ impl Command {
             Self::Message(c) => c.run().await,
             Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,
+            Self::Bench(c) => c.run().await,
             Self::Completions(c) => c.run(),
         }
     }

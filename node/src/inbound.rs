@@ -3,7 +3,7 @@
 //! Where it sits: between `network/` and the services. One loop takes from the network's bounded queue and starts a task for
 //! each, at most [`AT_ONCE`] at a time; gossip is checked before it is passed on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::sync::{Semaphore, mpsc};
@@ -31,6 +31,11 @@ use crate::{
 /// Requests and gossip items handled at the same time; the next waits in the network's queue.
 const AT_ONCE: usize = 512;
 
+/// How long the node that took an item from its client has to have it ordered.
+const ORDER_AFTER: Duration = Duration::from_secs(2);
+/// Gossiped items kept for that long at most.
+pub const LATER: usize = 1_024;
+
 /// The services that requests go to. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
@@ -48,6 +53,8 @@ pub struct Services {
     pub directory: Directory,
     /// This node.
     pub me: NodeKey,
+    /// Room for gossiped items that may have to be ordered later.
+    pub later: Arc<Semaphore>,
 }
 
 /// Runs until the network ends.
@@ -187,15 +194,26 @@ impl Services {
             _ => self.log.head(&process).is_ok_and(|head| head.is_some()),
         };
         if ours {
-            let intake = self.intake.clone();
-            tokio::spawn(async move {
-                // The node that took it from its client asks too; whichever comes second is told the same slot.
-                if let Err(refusal) = intake.submit(wire::Submit { item: item.raw().clone(), proof: None }).await {
-                    tracing::debug!(reason = refusal.reason, "gossiped item not ordered");
-                }
-            });
+            self.order_later(process, item);
         }
         Judgement::Accept
+    }
+
+    /// Orders a gossiped item if the node that took it from its client has not had it ordered within [`ORDER_AFTER`]: then
+    /// that node has died in between. Beyond [`LATER`] such items are left to their clients.
+    fn order_later(&self, process: Id, item: DataItem) {
+        let Ok(permit) = Arc::clone(&self.later).try_acquire_owned() else { return };
+        let (intake, log) = (self.intake.clone(), self.log.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            tokio::time::sleep(ORDER_AFTER).await;
+            if log.slot_of(&process, &item.id()).is_ok_and(|slot| slot.is_some()) {
+                return;
+            }
+            if let Err(refusal) = intake.submit(wire::Submit { item: item.raw().clone(), proof: None }).await {
+                tracing::debug!(reason = refusal.reason, "gossiped item not ordered");
+            }
+        });
     }
 
     /// A sealed batch: every assignment must be signed by the scheduler it names, for this process; and that scheduler must

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 pub use result::tag;
+pub(super) use spawn::network_address;
 
 use super::exit::{CliResult, Done};
 

@@ -362,6 +362,7 @@ async fn build(
         market: market.clone(),
         directory: directory.clone(),
         me,
+        later: Arc::new(tokio::sync::Semaphore::new(inbound::LATER)),
     };
     let behind = Behind { peers, directory, finder, messenger, compute, market, anchor, activity };
     Ok(Built { services, behind, height })

@@ -81,7 +81,7 @@ fn report(submitted: &Value, id: Id, module: Id, scheduler: Id, name: Option<&st
 }
 
 /// The address of the network the node belongs to.
-async fn network_address(client: &Client) -> CliResult<Id> {
+pub(in crate::cli) async fn network_address(client: &Client) -> CliResult<Id> {
     let network = client.get("/v1/network", &[]).await?;
     let address = field(&network, "address").or_else(|| network.pointer("/network/address").and_then(Value::as_str));
     address.and_then(|a| a.parse().ok()).ok_or_else(|| {
