@@ -1,8 +1,9 @@
 //! The courier: delivers outgoing items to their targets' schedulers until they have answered.
 //!
 //! At most one delivery is under way for each target, so what one process sends another arrives in order; different targets
-//! go side by side. What the courier holds is bounded ([`HELD`] in all, [`PER_TARGET`] for one target); beyond that parcels
-//! are left to the sweep, which recomputes them from the stored outcomes. An answer is durable before the next goes out.
+//! go side by side. What the courier holds is bounded ([`HELD`] and [`HELD_BYTES`] in all, [`PER_TARGET`] for one target);
+//! beyond that parcels are left to the sweep, which recomputes them from the stored outcomes: targets that do not answer then
+//! make room for those that do. An answer is durable before the next goes out.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use weft_protocol::{
     Id,
     crank::{CrankId, Delivery, Kind, Outgoing},
@@ -29,6 +30,8 @@ use crate::{
 
 /// Parcels held in all.
 const HELD: usize = 8_192;
+/// Bytes of parcels held in all, about; one parcel always fits.
+const HELD_BYTES: usize = 256 << 20;
 /// Parcels held for one target.
 const PER_TARGET: usize = 1_024;
 /// Deliveries under way at once.
@@ -46,6 +49,12 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
+    /// Bytes it takes up, about: the entry as text, in the proof and in the item.
+    fn size(&self) -> usize {
+        let then = self.then.as_ref().map_or(0, |next| next.size());
+        self.outgoing.entry.len().saturating_mul(3).saturating_add(2_048).saturating_add(then)
+    }
+
     /// The request to order it. The item itself is not sent: it follows from the proof.
     fn submit(&self) -> wire::Submit {
         wire::Submit { item: bytes::Bytes::new(), proof: Some(self.proof.clone()) }
@@ -90,7 +99,11 @@ pub(super) struct Courier {
     lanes: HashMap<Id, VecDeque<Parcel>>,
     waits: HashMap<Id, Duration>,
     held: HashSet<CrankId>,
-    under_way: FuturesUnordered<Try>,
+    held_bytes: usize,
+    /// One entry for each lane: a delivery under way, or the wait before it is tried again.
+    tries: FuturesUnordered<Try>,
+    /// Room for [`UNDER_WAY`] deliveries; lanes that wait take none.
+    room: Arc<Semaphore>,
 }
 
 impl Courier {
@@ -102,7 +115,9 @@ impl Courier {
             lanes: HashMap::new(),
             waits: HashMap::new(),
             held: HashSet::new(),
-            under_way: FuturesUnordered::new(),
+            held_bytes: 0,
+            tries: FuturesUnordered::new(),
+            room: Arc::new(Semaphore::new(UNDER_WAY)),
         };
         (courier, CourierHandle(tx))
     }
@@ -110,16 +125,20 @@ impl Courier {
     /// Runs until every handle is gone and nothing is under way.
     pub async fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let room = self.held.len() < HELD && self.under_way.len() < UNDER_WAY;
+            let room = !self.is_full();
             tokio::select! {
-                Some(done) = self.under_way.next() => self.on_tried(done?),
+                Some(done) = self.tries.next() => self.on_tried(done?),
                 parcel = self.mailbox.recv(), if room => match parcel {
                     Some(parcel) => self.on_parcel(parcel),
-                    None if self.under_way.is_empty() => return Ok(()),
-                    None => while let Some(done) = self.under_way.next().await { self.on_tried(done?) },
+                    None if self.tries.is_empty() => return Ok(()),
+                    None => while let Some(done) = self.tries.next().await { self.on_tried(done?) },
                 },
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.held.len() >= HELD || self.held_bytes >= HELD_BYTES
     }
 
     fn on_parcel(&mut self, parcel: Parcel) {
@@ -129,6 +148,7 @@ impl Courier {
         if queue.len() >= PER_TARGET || !self.held.insert(parcel.outgoing.id) {
             return;
         }
+        self.held_bytes = self.held_bytes.saturating_add(parcel.size());
         queue.push_back(parcel);
         if queue.len() == 1 {
             self.start(lane, Duration::ZERO);
@@ -137,11 +157,12 @@ impl Courier {
 
     fn start(&mut self, lane: Id, wait: Duration) {
         let Some(parcel) = self.lanes.get(&lane).and_then(VecDeque::front).cloned() else { return };
-        let tools = Arc::clone(&self.tools);
-        self.under_way.push(Box::pin(async move {
+        let (tools, room) = (Arc::clone(&self.tools), Arc::clone(&self.room));
+        self.tries.push(Box::pin(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            let _room = room.acquire().await; // never closed
             let tried = deliver(&tools, &parcel).await;
             if let Tried::Answered(how, _) = &tried {
                 tools.store.put_delivered(&parcel.outgoing.id, *how).await?;
@@ -152,6 +173,11 @@ impl Courier {
 
     fn on_tried(&mut self, (lane, tried): (Id, Tried)) {
         let wait = match tried {
+            Tried::Later(why) if self.is_full() => {
+                tracing::debug!(target = %lane, why, "deliveries left to the sweep: others need the room");
+                self.give_up(&lane);
+                return;
+            }
             Tried::Later(why) => {
                 let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
                 tracing::debug!(target = %lane, why, ?wait, "delivery waits");
@@ -170,10 +196,23 @@ impl Courier {
         self.start(lane, wait);
     }
 
+    /// Lets go of all that is held for a target.
+    fn give_up(&mut self, lane: &Id) {
+        self.waits.remove(lane);
+        for parcel in self.lanes.remove(lane).into_iter().flatten() {
+            self.let_go(&parcel);
+        }
+    }
+
+    fn let_go(&mut self, parcel: &Parcel) {
+        self.held.remove(&parcel.outgoing.id);
+        self.held_bytes = self.held_bytes.saturating_sub(parcel.size());
+    }
+
     fn finish(&mut self, lane: Id, how: Delivered, text: String) {
         let Some(parcel) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) else { return };
         let id = parcel.outgoing.id;
-        self.held.remove(&id);
+        self.let_go(&parcel);
         let kind = if how == Delivered::Done { "cranked" } else { "refused" };
         self.tools.activity.note(kind, Some(id.process), Some(id.slot), text);
         if let Some(next) = parcel.then {

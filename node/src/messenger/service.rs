@@ -26,6 +26,10 @@ use super::{MAILBOX, MessengerHandle, Notice, OutcomeStore, Tools, courier::{Cou
 const SWEEP: Duration = Duration::from_secs(3);
 /// Heads in one page of a sweep.
 const PAGE: u32 = 1_000;
+/// Pages of one scheduler in one sweep at most.
+const PAGES: usize = 1_000;
+/// Workers at once; a process beyond them waits for a later sweep.
+const WORKERS: usize = 4_096;
 /// Entries kept for a worker to send along.
 const KEPT_ENTRIES: usize = 64;
 
@@ -78,6 +82,7 @@ impl Messenger {
         match notice {
             Notice::Sealed { process, next_slot, entries } => match self.running.get(&process) {
                 Some(target) => target.send_modify(|t| merge(t, next_slot, entries)),
+                None if self.running.len() >= WORKERS => {}
                 None => self.start(process, next_slot, entries, courier),
             },
             Notice::Stopped { process, seen } => {
@@ -148,9 +153,9 @@ async fn sweep(tools: Arc<Tools>, own: mpsc::Sender<Notice>) -> Result<(), Store
     loop {
         ticks.tick().await;
         let schedulers: Vec<NodeKey> = tools.directory.network().members(Role::Scheduler).map(|m| m.key).collect();
-        for scheduler in schedulers {
-            sweep_one(&tools, &own, scheduler).await?;
-        }
+        // Side by side: a slow one holds up nobody.
+        let sweeps = schedulers.into_iter().map(|scheduler| sweep_one(&tools, &own, scheduler));
+        futures::future::try_join_all(sweeps).await?;
     }
 }
 
@@ -159,8 +164,8 @@ async fn sweep_one(tools: &Tools, own: &mpsc::Sender<Notice>, scheduler: NodeKey
         return Ok(());
     }
     let mut after = bytes::Bytes::new();
-    loop {
-        let Ok(page) = tools.peers.heads(scheduler, HeadsQuery { after, limit: PAGE }).await else { return Ok(()) };
+    for _page in 0..PAGES {
+        let Ok(page) = tools.peers.heads(scheduler, HeadsQuery { after: after.clone(), limit: PAGE }).await else { return Ok(()) };
         for head in &page.heads {
             let Some(process) = Id::from_slice(&head.process) else { continue };
             if on_duty(tools, &process, &scheduler) && is_behind(&tools.store, &process, head.next_slot)? {
@@ -168,10 +173,12 @@ async fn sweep_one(tools: &Tools, own: &mpsc::Sender<Notice>, scheduler: NodeKey
             }
         }
         match page.heads.last() {
-            Some(last) if page.more => after = last.process.clone(),
-            _ => return Ok(()),
+            // Whoever names processes out of order would have us ask for ever.
+            Some(last) if page.more && last.process > after => after = last.process.clone(),
+            _ => break,
         }
     }
+    Ok(())
 }
 
 fn is_behind(store: &OutcomeStore, process: &Id, next_slot: u64) -> Result<bool, StoreError> {

@@ -150,7 +150,9 @@ impl Scheduler {
         let key = (order.process, order.draft.message);
         let assigned = self.assign(&mut head, order);
         // An assignment that cannot be written is the order's fault; the head stands where it stood.
-        ahead.heads.insert(key.0, head);
+        if head.next_slot > 0 {
+            ahead.heads.insert(key.0, head);
+        }
         let (batch, sealed) = match assigned {
             Ok(assigned) => assigned,
             Err(error) => {
