@@ -146,11 +146,13 @@ impl Intake {
             FindError::NotFound(_) => Code::NotFound.refuse(error.to_string()),
             FindError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
         })?;
+        if let Found::Item(item) = &found
+            && item.target() == Some(process)
+            && matches!(purpose(item), Ok(Purpose::Message(_)))
+        {
+            return self.own_message(process, item).await;
+        }
         let (item, assigned, kind) = match found {
-            // Its courier brings it with its proof; assigned before that, it would take its own slot without one.
-            Found::Item(item) if item.tag(CRANK_TAG).is_some() && item.target() == Some(process) => {
-                return Err(Code::Forbidden.refuse(format!("{tx} is on its way to {process} already: the network carries it there")));
-            }
             Found::Item(item) => (item.raw().clone(), Bytes::new(), Assigned::Item),
             // What cannot be read from the log later would stop its process for good.
             Found::Transaction(json) if content_of_transaction(&json, tx).is_none() => {
@@ -163,6 +165,19 @@ impl Intake {
         }
         let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind) };
         self.scheduler.order(Order { process, draft, item, assigned, proof: request.proof }).await
+    }
+
+    /// A message that is addressed to the process anyway takes its one slot as what it is. Otherwise whoever is first could
+    /// have it ordered without its data, or a cranked one without its proof, and the real one would be told that it has a slot.
+    async fn own_message(&self, process: Id, item: &DataItem) -> Result<wire::Sealed, Refusal> {
+        let message = item.id();
+        let there = self.scheduler.log().slot_of(&process, &message).map_err(|e| Code::Internal.refuse(e.to_string()))?;
+        if there.is_none() && item.tag(CRANK_TAG).is_some() {
+            return Err(Code::Forbidden.refuse(format!("{message} comes out of a process: it is ordered when it is delivered with its proof")));
+        }
+        let draft = Draft { message, ..Draft::default() };
+        let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: None };
+        self.scheduler.order(order).await
     }
 
     fn check_assign_crank(&self, request: &wire::Assign, process: Id, tx: Id) -> Result<Option<String>, Refusal> {

@@ -1,9 +1,9 @@
 //! The courier: delivers outgoing items to their targets' schedulers until they have answered.
 //!
 //! At most one delivery is under way for each target, so what one process sends another arrives in order; different targets
-//! go side by side. What the courier holds is bounded ([`HELD`] and [`HELD_BYTES`] in all, [`PER_TARGET`] for one target);
-//! beyond that parcels are left to the sweep, which recomputes them from the stored outcomes: targets that do not answer then
-//! make room for those that do. An answer is durable before the next goes out.
+//! go side by side. What the courier holds is bounded ([`HELD`], [`HELD_BYTES`], [`PER_TARGET`]); beyond that, and when
+//! a target that does not answer takes room that others need, parcels are left to the sweep, which recomputes them from the
+//! stored outcomes. So no target, and no number of them, can hold up the workers. An answer is durable before the next goes out.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -30,11 +30,13 @@ use crate::{
 
 /// Parcels held in all.
 const HELD: usize = 8_192;
-/// Bytes of parcels held in all, about; one parcel always fits.
+/// Bytes of parcels held, about.
 const HELD_BYTES: usize = 256 << 20;
 /// Parcels held for one target.
 const PER_TARGET: usize = 1_024;
-/// Deliveries under way at once.
+/// From this part of both bounds on, the targets that do not answer lose their parcels.
+const CROWDED: usize = 2;
+/// Deliveries on the wire at once. Those that wait to be tried again do not count.
 const UNDER_WAY: usize = 128;
 /// First and longest wait before a delivery is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -100,10 +102,8 @@ pub(super) struct Courier {
     waits: HashMap<Id, Duration>,
     held: HashSet<CrankId>,
     held_bytes: usize,
-    /// One entry for each lane: a delivery under way, or the wait before it is tried again.
-    tries: FuturesUnordered<Try>,
-    /// Room for [`UNDER_WAY`] deliveries; lanes that wait take none.
-    room: Arc<Semaphore>,
+    under_way: FuturesUnordered<Try>,
+    turns: Arc<Semaphore>,
 }
 
 impl Courier {
@@ -116,8 +116,8 @@ impl Courier {
             waits: HashMap::new(),
             held: HashSet::new(),
             held_bytes: 0,
-            tries: FuturesUnordered::new(),
-            room: Arc::new(Semaphore::new(UNDER_WAY)),
+            under_way: FuturesUnordered::new(),
+            turns: Arc::new(Semaphore::new(UNDER_WAY)),
         };
         (courier, CourierHandle(tx))
     }
@@ -125,30 +125,26 @@ impl Courier {
     /// Runs until every handle is gone and nothing is under way.
     pub async fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let room = !self.is_full();
             tokio::select! {
-                Some(done) = self.tries.next() => self.on_tried(done?),
-                parcel = self.mailbox.recv(), if room => match parcel {
+                Some(done) = self.under_way.next() => self.on_tried(done?),
+                parcel = self.mailbox.recv() => match parcel {
                     Some(parcel) => self.on_parcel(parcel),
-                    None if self.tries.is_empty() => return Ok(()),
-                    None => while let Some(done) = self.tries.next().await { self.on_tried(done?) },
+                    None if self.under_way.is_empty() => return Ok(()),
+                    None => while let Some(done) = self.under_way.next().await { self.on_tried(done?) },
                 },
             }
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.held.len() >= HELD || self.held_bytes >= HELD_BYTES
-    }
-
     fn on_parcel(&mut self, parcel: Parcel) {
         let lane = parcel.lane();
-        let queue = self.lanes.entry(lane).or_default();
-        // A full lane costs its senders time, nobody anything else: the sweep brings the parcel again.
-        if queue.len() >= PER_TARGET || !self.held.insert(parcel.outgoing.id) {
+        // No room costs the senders time, nobody anything else: the sweep brings the parcel again.
+        let full = self.lanes.get(&lane).map_or(0, VecDeque::len) >= PER_TARGET || self.is_filled(1);
+        if full || !self.held.insert(parcel.outgoing.id) {
             return;
         }
         self.held_bytes = self.held_bytes.saturating_add(parcel.size());
+        let queue = self.lanes.entry(lane).or_default();
         queue.push_back(parcel);
         if queue.len() == 1 {
             self.start(lane, Duration::ZERO);
@@ -157,12 +153,13 @@ impl Courier {
 
     fn start(&mut self, lane: Id, wait: Duration) {
         let Some(parcel) = self.lanes.get(&lane).and_then(VecDeque::front).cloned() else { return };
-        let (tools, room) = (Arc::clone(&self.tools), Arc::clone(&self.room));
-        self.tries.push(Box::pin(async move {
+        let (tools, turns) = (Arc::clone(&self.tools), Arc::clone(&self.turns));
+        self.under_way.push(Box::pin(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            let _room = room.acquire().await; // never closed
+            // Never closed; were it, deliveries would only be less bounded.
+            let _turn = turns.acquire().await;
             let tried = deliver(&tools, &parcel).await;
             if let Tried::Answered(how, _) = &tried {
                 tools.store.put_delivered(&parcel.outgoing.id, *how).await?;
@@ -173,14 +170,12 @@ impl Courier {
 
     fn on_tried(&mut self, (lane, tried): (Id, Tried)) {
         let wait = match tried {
-            Tried::Later(why) if self.is_full() => {
-                tracing::debug!(target = %lane, why, "deliveries left to the sweep: others need the room");
-                self.give_up(&lane);
-                return;
-            }
             Tried::Later(why) => {
                 let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
                 tracing::debug!(target = %lane, why, ?wait, "delivery waits");
+                if self.is_filled(CROWDED) {
+                    return self.give_up(&lane);
+                }
                 self.waits.insert(lane, wait);
                 wait
             }
@@ -196,10 +191,10 @@ impl Courier {
         self.start(lane, wait);
     }
 
-    /// Lets go of all that is held for a target.
+    /// Leaves a target's parcels to the sweep.
     fn give_up(&mut self, lane: &Id) {
         self.waits.remove(lane);
-        for parcel in self.lanes.remove(lane).into_iter().flatten() {
+        for parcel in self.lanes.remove(lane).unwrap_or_default() {
             self.let_go(&parcel);
         }
     }
@@ -207,6 +202,11 @@ impl Courier {
     fn let_go(&mut self, parcel: &Parcel) {
         self.held.remove(&parcel.outgoing.id);
         self.held_bytes = self.held_bytes.saturating_sub(parcel.size());
+    }
+
+    /// Whether what is held comes to one `part`-th of what may be.
+    fn is_filled(&self, part: usize) -> bool {
+        self.held.len() >= HELD / part || self.held_bytes >= HELD_BYTES / part
     }
 
     fn finish(&mut self, lane: Id, how: Delivered, text: String) {

@@ -26,8 +26,8 @@ use super::{MAILBOX, MessengerHandle, Notice, OutcomeStore, Tools, courier::{Cou
 const SWEEP: Duration = Duration::from_secs(3);
 /// Heads in one page of a sweep.
 const PAGE: u32 = 1_000;
-/// Pages of one scheduler in one sweep at most.
-const PAGES: usize = 1_000;
+/// Pages of one scheduler in one sweep at most: the others must have their turn.
+const PAGES: u32 = 1_000;
 /// Workers at once; a process beyond them waits for a later sweep.
 const WORKERS: usize = 4_096;
 /// Entries kept for a worker to send along.
@@ -173,9 +173,8 @@ async fn sweep_one(tools: &Tools, own: &mpsc::Sender<Notice>, scheduler: NodeKey
             }
         }
         match page.heads.last() {
-            // Whoever names processes out of order would have us ask for ever.
             Some(last) if page.more && last.process > after => after = last.process.clone(),
-            _ => break,
+            _ => return Ok(()),
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use weft_storage::store::StoreError;
 
 use super::{Delivered, Progress, Tools, courier::{CourierHandle, Parcel}};
 use crate::{
-    directory::{LocateError, Located},
+    directory::Located,
     peers::CallError,
     scheduler::{id_bytes, key_bytes},
 };
@@ -53,8 +53,6 @@ pub(super) struct Worker {
 enum Trouble {
     /// This node's store is broken: the node must stop.
     Store(StoreError),
-    /// Every scheduler says that there is no such process.
-    NoProcess(String),
     /// Somebody else failed; try again later.
     Other(String),
 }
@@ -78,11 +76,6 @@ impl Worker {
                 }
                 Ok(None) => (wait, failures) = (RETRY.0, 0),
                 Err(Trouble::Store(error)) => return Err(error),
-                Err(Trouble::NoProcess(why)) => {
-                    tracing::debug!(process = %self.process, why, "nothing to evaluate");
-                    self.tools.leases.note_trouble(&self.process, &why);
-                    return Ok(seen);
-                }
                 Err(Trouble::Other(why)) => {
                     tracing::debug!(process = %self.process, why, "cannot go on yet");
                     self.tools.leases.note_trouble(&self.process, &why);
@@ -90,7 +83,7 @@ impl Worker {
                     if failures >= GIVE_UP {
                         return Ok(seen);
                     }
-                    if failures % PATIENCE == 0 {
+                    if failures.is_multiple_of(PATIENCE) {
                         self.tools.leases.drop_lease(&self.process, &why);
                     }
                     tokio::time::sleep(wait).await;
@@ -105,9 +98,11 @@ impl Worker {
         let progress = self.tools.store.progress(&self.process)?;
         let target = self.target.borrow_and_update().clone();
         if progress.next_slot < target.next_slot {
-            return match self.evaluate(progress, &target).await {
+            // A process that cannot be found has no log to follow now: if it is one, the sweep brings it again.
+            let Ok(located) = self.tools.directory.locate(&self.process).await else { return Ok(Some(target.next_slot)) };
+            return match self.evaluate(progress, &located, &target).await {
                 Ok(()) => Ok(None),
-                Err(Trouble::Other(_)) if self.log_ends_at(progress.next_slot).await => {
+                Err(Trouble::Other(_)) if self.log_ends_at(&located, progress.next_slot).await => {
                     self.crank_rest(progress.next_slot).await?;
                     Ok(Some(target.next_slot))
                 }
@@ -119,18 +114,13 @@ impl Worker {
     }
 
     /// Whether the scheduler itself says that the log has no slot `next`: what this worker was told was wrong then.
-    async fn log_ends_at(&self, next: u64) -> bool {
-        let Ok(located) = self.tools.directory.locate(&self.process).await else { return false };
+    async fn log_ends_at(&self, located: &Located, next: u64) -> bool {
         self.tools.peers.process(located.scheduler, &self.process).await.is_ok_and(|p| p.next_slot <= next)
     }
 
-    async fn evaluate(&self, progress: Progress, target: &Target) -> Result<(), Trouble> {
+    async fn evaluate(&self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {
         let other = |why: String| Trouble::Other(why);
-        let located = self.tools.directory.locate(&self.process).await.map_err(|error| match error {
-            LocateError::NotFound(_) => Trouble::NoProcess(error.to_string()),
-            LocateError::Unavailable { .. } => other(error.to_string()),
-        })?;
-        let lease = self.tools.lease(&self.process, &located, &[]).await.map_err(other)?;
+        let lease = self.tools.lease(&self.process, located, &[]).await.map_err(other)?;
         let most = SLOTS_AT_ONCE.min(lease.slots.max(1));
         let last = target.next_slot.min(progress.next_slot.saturating_add(most)).saturating_sub(1);
         let request = wire::Eval {
@@ -145,7 +135,7 @@ impl Worker {
             Ok(page) => page,
             Err(error) => return Err(self.failed(&lease.provider, &error)),
         };
-        let checked = self.check(progress, &located, &lease.provider, &page.results);
+        let checked = self.check(progress, located, &lease.provider, &page.results);
         let outcomes = checked.map_err(|why| {
             let why = format!("{} answered wrongly: {why}", self.tools.directory.name(&lease.provider));
             self.tools.leases.drop_lease(&self.process, &why);
@@ -243,17 +233,16 @@ impl Worker {
         Ok(all_done)
     }
 
-    /// Leaves out what has been answered already; what was to follow a refused delivery never goes.
+    /// Leaves out what has been answered already, and what was to follow something that was refused.
     fn open(&self, mut parcel: Parcel) -> Result<Option<Parcel>, StoreError> {
         loop {
             match self.tools.store.delivered(&parcel.outgoing.id)? {
                 None => return Ok(Some(parcel)),
                 Some(Delivered::Refused) => return Ok(None),
-                Some(Delivered::Done) => {}
-            }
-            match parcel.then.take() {
-                Some(next) => parcel = *next,
-                None => return Ok(None),
+                Some(Delivered::Done) => match parcel.then.take() {
+                    Some(next) => parcel = *next,
+                    None => return Ok(None),
+                },
             }
         }
     }
