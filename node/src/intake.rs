@@ -106,7 +106,7 @@ impl Intake {
         if raw.len() > limit {
             return Err(Code::TooLarge.refuse(format!("the item has {} bytes; this network allows {limit}", raw.len())));
         }
-        let item = DataItem::parse_verified(raw, Profile::Strict)
+        let item = crate::verified::item(raw, Profile::Strict)
             .map_err(|e| Code::BadItem.refuse(format!("not a valid data item: {e}")))?;
         if item.tag(CRANK_TAG).is_some() {
             let why = format!("the item claims to come out of a process (tag {CRANK_TAG}) but brings no proof");

@@ -234,6 +234,10 @@ async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
         },
         Delivery::Item(item) => {
             let target = item.target().unwrap_or_default();
+            // An address of a key is no process: no scheduler needs to be asked.
+            if crate::verified::is_signer(&target) {
+                return to_wallet(tools, item).await;
+            }
             match tools.directory.locate(&target).await {
                 Ok(located) => {
                     let answer = tools.peers.submit(located.scheduler, parcel.submit()).await;

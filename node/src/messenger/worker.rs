@@ -179,14 +179,14 @@ impl Worker {
         let mut chain = progress.chain;
         let mut checked = Vec::with_capacity(results.len());
         for (slot, result) in (progress.next_slot..).zip(results) {
-            let item = DataItem::parse_verified(result.attestation.clone(), Profile::Strict)
+            let item = crate::verified::item(result.attestation.clone(), Profile::Strict)
                 .map_err(|e| format!("attestation of slot {slot}: {e}"))?;
             let attestation = Attestation::read(&item).map_err(|e| e.to_string())?;
             if result.outcome.len() > outcome::MAX_BYTES {
                 return Err(format!("the outcome of slot {slot} has {} bytes", result.outcome.len()));
             }
             let outcome = Outcome::decode(&result.outcome).map_err(|e| e.to_string())?;
-            let assignment = DataItem::parse_verified(result.assignment.clone(), Profile::Strict)
+            let assignment = crate::verified::item(result.assignment.clone(), Profile::Strict)
                 .map_err(|e| format!("assignment of slot {slot}: {e}"))?;
             let assigned = Assignment::read(&assignment).map_err(|e| e.to_string())?;
             let (subject, verdict) = (&attestation.subject, &attestation.verdict);
