@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weft_protocol::{
     Id,
-    ans104::{DataItem, Profile},
+    ans104::Profile,
     assignment::Assignment,
     attestation::{Attestation, signer_key},
     keys::NodeKey,
@@ -128,7 +128,7 @@ impl Api {
     /// the process's scheduler signed.
     fn slot_result(&self, process: Id, located: &Located, result: &wire::Result) -> Result<SlotResult, DoorError> {
         let wrong = |why: String| DoorError::new(ErrorKind::BadGateway, format!("a messenger gave a result that does not hold: {why}"));
-        let verified = |raw: &bytes::Bytes| DataItem::parse_verified(raw.clone(), Profile::Strict).map_err(|e| wrong(e.to_string()));
+        let verified = |raw: &bytes::Bytes| crate::verified::item(raw.clone(), Profile::Strict).map_err(|e| wrong(e.to_string()));
         let (signed, ordered) = (verified(&result.attestation)?, verified(&result.assignment)?);
         let attestation = Attestation::read(&signed).map_err(|e| wrong(e.to_string()))?;
         let assignment = Assignment::read(&ordered).map_err(|e| wrong(e.to_string()))?;

@@ -215,10 +215,10 @@ impl Courier {
         self.let_go(&parcel);
         let kind = if how == Delivered::Done { "cranked" } else { "refused" };
         self.tools.activity.note(kind, Some(id.process), Some(id.slot), text);
-        if let Some(next) = parcel.then {
-            if how == Delivered::Done {
-                self.on_parcel(*next);
-            }
+        if let Some(next) = parcel.then
+            && how == Delivered::Done
+        {
+            self.on_parcel(*next);
         }
     }
 }
