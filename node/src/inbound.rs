@@ -180,7 +180,7 @@ impl Services {
 
     /// A message on its way: checked, passed on, and ordered at once if it is for a process of this scheduler.
     fn on_message(&self, shard: u16, raw: bytes::Bytes) -> Judgement {
-        let Ok(item) = DataItem::parse_verified(raw, Profile::Strict) else { return Judgement::Reject };
+        let Ok(item) = crate::verified::item(raw, Profile::Strict) else { return Judgement::Reject };
         let process = match intake::purpose(&item) {
             Ok(Purpose::Message(target)) => target,
             Ok(Purpose::Process) => item.id(),
@@ -228,7 +228,7 @@ impl Services {
             return Judgement::Reject;
         }
         for entry in &batch.entries {
-            let Ok(item) = DataItem::parse_verified(entry.assignment.clone(), Profile::Strict) else { return Judgement::Reject };
+            let Ok(item) = crate::verified::item(entry.assignment.clone(), Profile::Strict) else { return Judgement::Reject };
             let Ok(assignment) = Assignment::read(&item) else { return Judgement::Reject };
             if signer_key(&item) != Some(scheduler) || assignment.process != process {
                 return Judgement::Reject;
@@ -252,7 +252,7 @@ impl Services {
     fn on_attestations(&self, all: &wire::Attestations) -> Judgement {
         let network = self.directory.network();
         for raw in &all.attestations {
-            let Ok(item) = DataItem::parse_verified(raw.clone(), Profile::Strict) else { return Judgement::Reject };
+            let Ok(item) = crate::verified::item(raw.clone(), Profile::Strict) else { return Judgement::Reject };
             let Ok(attestation) = Attestation::read(&item) else { return Judgement::Reject };
             let member = signer_key(&item).and_then(|key| network.member(&key));
             let may = member.is_some_and(|m| m.roles.contains(&Role::Compute));

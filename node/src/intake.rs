@@ -106,7 +106,7 @@ impl Intake {
         if raw.len() > limit {
             return Err(Code::TooLarge.refuse(format!("the item has {} bytes; this network allows {limit}", raw.len())));
         }
-        let item = DataItem::parse_verified(raw, Profile::Strict)
+        let item = crate::verified::item(raw, Profile::Strict)
             .map_err(|e| Code::BadItem.refuse(format!("not a valid data item: {e}")))?;
         if item.tag(CRANK_TAG).is_some() {
             let why = format!("the item claims to come out of a process (tag {CRANK_TAG}) but brings no proof");
@@ -148,6 +148,12 @@ impl Intake {
             FindError::NotFound(_) => Code::NotFound.refuse(error.to_string()),
             FindError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
         })?;
+        if let Found::Item(item) = &found
+            && item.target() == Some(process)
+            && matches!(purpose(item), Ok(Purpose::Message(_)))
+        {
+            return self.own_message(process, item).await;
+        }
         let (item, assigned, kind) = match found {
             Found::Item(item) => (item.raw().clone(), Bytes::new(), Assigned::Item),
             Found::Transaction(json) => (Bytes::new(), json, Assigned::BaseLayer),
@@ -157,6 +163,19 @@ impl Intake {
         }
         let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind) };
         self.scheduler.order(Order { process, draft, item, assigned, proof: request.proof }).await
+    }
+
+    /// A message that is addressed to the process anyway takes its one slot as what it is. Otherwise whoever is first could
+    /// have it ordered without its data, or a cranked one without its proof, and the real one would be told that it has a slot.
+    async fn own_message(&self, process: Id, item: &DataItem) -> Result<wire::Sealed, Refusal> {
+        let message = item.id();
+        let there = self.scheduler.log().slot_of(&process, &message).map_err(|e| Code::Internal.refuse(e.to_string()))?;
+        if there.is_none() && item.tag(CRANK_TAG).is_some() {
+            return Err(Code::Forbidden.refuse(format!("{message} comes out of a process: it is ordered when it is delivered with its proof")));
+        }
+        let draft = Draft { message, ..Draft::default() };
+        let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: None };
+        self.scheduler.order(order).await
     }
 
     fn check_assign_crank(&self, request: &wire::Assign, process: Id, tx: Id) -> Result<Option<String>, Refusal> {

@@ -24,3 +24,4 @@ pub mod network;
 pub mod node;
 pub mod peers;
 pub mod scheduler;
+pub mod verified;

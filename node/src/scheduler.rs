@@ -16,6 +16,8 @@ use weft_protocol::{
 
 mod log;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use log::{LogStore, StoredEntry, entry_content};
 pub use service::{Scheduler, SchedulerError, SealedNotice};

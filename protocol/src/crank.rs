@@ -65,6 +65,14 @@ impl Kind {
         }
     }
 
+    /// The kind that its entry is first of all.
+    const fn entry(self) -> Self {
+        match self {
+            Self::Spawned => Self::Spawn,
+            kind => kind,
+        }
+    }
+
     /// Which of the outcome's lists its entry stands in.
     const fn list(self) -> usize {
         match self {
@@ -213,7 +221,7 @@ fn entry_data(entry: &Value) -> Vec<u8> {
     match entry.get("Data") {
         Some(Value::String(text)) if !text.is_empty() => text.clone().into_bytes(),
         None | Some(Value::Null | Value::String(_)) => b" ".to_vec(),
-        Some(other) => other.to_string().into_bytes(),
+        Some(other) => crate::canonical::to_string(other).into_bytes(),
     }
 }
 
@@ -357,7 +365,7 @@ pub fn verify(
     let kind = Kind::from_number(proof.kind).ok_or_else(|| fail("unknown kind of delivery"))?;
     let attestation = quorum_of(proof, network, quorum.max(1), may_attest)?;
     let entry_text = std::str::from_utf8(&proof.entry).map_err(|_| fail("the entry is not text"))?;
-    let entry: Value = serde_json::from_str(entry_text).map_err(|_| fail("the entry is not JSON"))?;
+    let entry = crate::canonical::parse(&proof.entry).map_err(|_| fail("the entry is not JSON"))?;
     let index = usize::try_from(proof.index).map_err(|_| fail("index too large"))?;
     let siblings: Vec<Id> =
         proof.path.iter().map(|h| Id::from_slice(h)).collect::<Option<_>>().ok_or_else(|| fail("a path hash is not 32 bytes"))?;
@@ -366,6 +374,11 @@ pub fn verify(
     let (Ok(at), Ok(count)) = (at, count) else { return Err(fail("leaf number too large")) };
     if !merkle::check(&attestation.verdict.outbox_root, leaf, at, count, &siblings) {
         return Err(fail("the path does not lead from the entry to the attested outbox root"));
+    }
+    // The target's number is in the item (its crank tag) but in no hash: one that the entry does not have would give a
+    // second item for the same delivery.
+    if !parts(kind.entry(), &entry).contains(&(kind, proof.target)) {
+        return Err(fail("the entry has no delivery of that kind and number"));
     }
     let id = crank_id(&attestation, kind, proof.index, proof.target);
     let delivery = build(&attestation, id, &entry).map_err(ProofError)?;

@@ -91,7 +91,7 @@ impl Outcome {
     /// # Errors
     /// When they are not JSON of an outcome.
     pub fn decode(bytes: &[u8]) -> Result<Self, OutcomeError> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| OutcomeError(e.to_string()))?;
+        let value = canonical::parse(bytes).map_err(|e| OutcomeError(e.to_string()))?;
         let fuel = value.get("GasUsed").and_then(Value::as_u64).ok_or_else(|| OutcomeError("no GasUsed".into()))?;
         let outcome = Self::from_response(&value, fuel);
         if outcome.encode().as_bytes() != bytes {

@@ -23,7 +23,7 @@ const GOSSIPED_BYTES: usize = 60 << 10;
 
 impl Api {
     pub(super) async fn submit_item(&self, raw: Bytes) -> Result<Submitted, DoorError> {
-        let item = DataItem::parse_verified(raw, Profile::Strict)
+        let item = crate::verified::item(raw, Profile::Strict)
             .map_err(|e| DoorError::new(ErrorKind::BadRequest, format!("body: not a valid data item: {e}")))?;
         let bad = |why: String| DoorError::new(ErrorKind::BadRequest, why);
         if item.tag(CRANK_TAG).is_some() {
@@ -103,7 +103,7 @@ impl Api {
     }
 
     pub(super) async fn upload_item(&self, raw: Bytes) -> Result<Id, DoorError> {
-        let item = DataItem::parse_verified(raw, Profile::Strict)
+        let item = crate::verified::item(raw, Profile::Strict)
             .map_err(|e| DoorError::new(ErrorKind::BadRequest, format!("body: not a valid data item: {e}")))?;
         let id = item.id();
         self.gateway().upload(&item).await.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))?;

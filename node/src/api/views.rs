@@ -147,11 +147,23 @@ impl Api {
         let others = self.network().all_members().iter().filter(|m| m.key != self.0.identity.key).count();
         let mut reasons = Vec::new();
         if others > 0 && network.peers().is_empty() {
-            reasons.push("no peers: check that a boot node of the network file is up and reachable".to_owned());
+            reasons.push(self.alone(network.status().wrong_network));
         }
         if self.0.identity.height.load(std::sync::atomic::Ordering::Relaxed) == 0 {
             reasons.push("no Arweave gateway has answered yet: check `gateways` in node.toml".to_owned());
         }
         reasons
+    }
+
+    /// Why there may be no peers, with the network's name and id: what a wrong network file differs in.
+    fn alone(&self, turned_away: u64) -> String {
+        let (name, id) = (self.network().name(), self.network().id());
+        if turned_away == 0 {
+            return format!("no peers: check that a boot node of the network file is up, reachable and of network {name} ({id})");
+        }
+        format!(
+            "no peers: turned away because they are of another network: {turned_away}; this node's network file says {name} \
+             ({id}): check that it is the one the others use"
+        )
     }
 }

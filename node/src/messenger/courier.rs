@@ -1,8 +1,9 @@
 //! The courier: delivers outgoing items to their targets' schedulers until they have answered.
 //!
 //! At most one delivery is under way for each target, so what one process sends another arrives in order; different targets
-//! go side by side. What the courier holds is bounded ([`HELD`] in all, [`PER_TARGET`] for one target); beyond that parcels
-//! are left to the sweep, which recomputes them from the stored outcomes. An answer is durable before the next goes out.
+//! go side by side. What the courier holds is bounded ([`HELD`] in all, [`PER_TARGET`] for one target); beyond that, and when
+//! a target that does not answer takes room that others need, parcels are left to the sweep, which recomputes them from the
+//! stored outcomes. So no target, and no number of them, can hold up the workers. An answer is durable before the next goes out.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use weft_protocol::{
     Id,
     crank::{CrankId, Delivery, Kind, Outgoing},
@@ -31,7 +32,9 @@ use crate::{
 const HELD: usize = 8_192;
 /// Parcels held for one target.
 const PER_TARGET: usize = 1_024;
-/// Deliveries under way at once.
+/// Parcels held from which on the targets that do not answer lose theirs.
+const CROWDED: usize = HELD / 2;
+/// Deliveries on the wire at once. Those that wait to be tried again do not count.
 const UNDER_WAY: usize = 128;
 /// First and longest wait before a delivery is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -91,6 +94,7 @@ pub(super) struct Courier {
     waits: HashMap<Id, Duration>,
     held: HashSet<CrankId>,
     under_way: FuturesUnordered<Try>,
+    turns: Arc<Semaphore>,
 }
 
 impl Courier {
@@ -103,6 +107,7 @@ impl Courier {
             waits: HashMap::new(),
             held: HashSet::new(),
             under_way: FuturesUnordered::new(),
+            turns: Arc::new(Semaphore::new(UNDER_WAY)),
         };
         (courier, CourierHandle(tx))
     }
@@ -110,10 +115,9 @@ impl Courier {
     /// Runs until every handle is gone and nothing is under way.
     pub async fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let room = self.held.len() < HELD && self.under_way.len() < UNDER_WAY;
             tokio::select! {
                 Some(done) = self.under_way.next() => self.on_tried(done?),
-                parcel = self.mailbox.recv(), if room => match parcel {
+                parcel = self.mailbox.recv() => match parcel {
                     Some(parcel) => self.on_parcel(parcel),
                     None if self.under_way.is_empty() => return Ok(()),
                     None => while let Some(done) = self.under_way.next().await { self.on_tried(done?) },
@@ -124,11 +128,12 @@ impl Courier {
 
     fn on_parcel(&mut self, parcel: Parcel) {
         let lane = parcel.lane();
-        let queue = self.lanes.entry(lane).or_default();
-        // A full lane costs its senders time, nobody anything else: the sweep brings the parcel again.
-        if queue.len() >= PER_TARGET || !self.held.insert(parcel.outgoing.id) {
+        // No room costs the senders time, nobody anything else: the sweep brings the parcel again.
+        let full = self.lanes.get(&lane).map_or(0, VecDeque::len) >= PER_TARGET || self.held.len() >= HELD;
+        if full || !self.held.insert(parcel.outgoing.id) {
             return;
         }
+        let queue = self.lanes.entry(lane).or_default();
         queue.push_back(parcel);
         if queue.len() == 1 {
             self.start(lane, Duration::ZERO);
@@ -137,11 +142,13 @@ impl Courier {
 
     fn start(&mut self, lane: Id, wait: Duration) {
         let Some(parcel) = self.lanes.get(&lane).and_then(VecDeque::front).cloned() else { return };
-        let tools = Arc::clone(&self.tools);
+        let (tools, turns) = (Arc::clone(&self.tools), Arc::clone(&self.turns));
         self.under_way.push(Box::pin(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            // Never closed; were it, deliveries would only be less bounded.
+            let _turn = turns.acquire().await;
             let tried = deliver(&tools, &parcel).await;
             if let Tried::Answered(how, _) = &tried {
                 tools.store.put_delivered(&parcel.outgoing.id, *how).await?;
@@ -155,6 +162,9 @@ impl Courier {
             Tried::Later(why) => {
                 let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
                 tracing::debug!(target = %lane, why, ?wait, "delivery waits");
+                if self.held.len() >= CROWDED {
+                    return self.give_up(&lane);
+                }
                 self.waits.insert(lane, wait);
                 wait
             }
@@ -168,6 +178,14 @@ impl Courier {
             self.lanes.remove(&lane);
         }
         self.start(lane, wait);
+    }
+
+    /// Leaves a target's parcels to the sweep.
+    fn give_up(&mut self, lane: &Id) {
+        self.waits.remove(lane);
+        for parcel in self.lanes.remove(lane).unwrap_or_default() {
+            self.held.remove(&parcel.outgoing.id);
+        }
     }
 
     fn finish(&mut self, lane: Id, how: Delivered, text: String) {
@@ -195,6 +213,10 @@ async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
         },
         Delivery::Item(item) => {
             let target = item.target().unwrap_or_default();
+            // An address of a key is no process: no scheduler needs to be asked.
+            if crate::verified::is_signer(&target) {
+                return to_wallet(tools, item).await;
+            }
             match tools.directory.locate(&target).await {
                 Ok(located) => {
                     let answer = tools.peers.submit(located.scheduler, parcel.submit()).await;

@@ -26,6 +26,8 @@ use super::{MAILBOX, MessengerHandle, Notice, OutcomeStore, Tools, courier::{Cou
 const SWEEP: Duration = Duration::from_secs(3);
 /// Heads in one page of a sweep.
 const PAGE: u32 = 1_000;
+/// Pages of one scheduler in one sweep at most: the others must have their turn.
+const PAGES: u32 = 1_000;
 /// Entries kept for a worker to send along.
 const KEPT_ENTRIES: usize = 64;
 
@@ -159,8 +161,8 @@ async fn sweep_one(tools: &Tools, own: &mpsc::Sender<Notice>, scheduler: NodeKey
         return Ok(());
     }
     let mut after = bytes::Bytes::new();
-    loop {
-        let Ok(page) = tools.peers.heads(scheduler, HeadsQuery { after, limit: PAGE }).await else { return Ok(()) };
+    for _page in 0..PAGES {
+        let Ok(page) = tools.peers.heads(scheduler, HeadsQuery { after: after.clone(), limit: PAGE }).await else { return Ok(()) };
         for head in &page.heads {
             let Some(process) = Id::from_slice(&head.process) else { continue };
             if on_duty(tools, &process, &scheduler) && is_behind(&tools.store, &process, head.next_slot)? {
@@ -168,10 +170,11 @@ async fn sweep_one(tools: &Tools, own: &mpsc::Sender<Notice>, scheduler: NodeKey
             }
         }
         match page.heads.last() {
-            Some(last) if page.more => after = last.process.clone(),
+            Some(last) if page.more && last.process > after => after = last.process.clone(),
             _ => return Ok(()),
         }
     }
+    Ok(())
 }
 
 fn is_behind(store: &OutcomeStore, process: &Id, next_slot: u64) -> Result<bool, StoreError> {

@@ -277,3 +277,6 @@ impl OutcomeStore {
         self.store.failed().await
     }
 }
+
+#[cfg(test)]
+mod tests;

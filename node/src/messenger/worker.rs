@@ -15,7 +15,7 @@ use weft_protocol::{
 };
 use weft_storage::store::StoreError;
 
-use super::{Progress, Tools, courier::{CourierHandle, Parcel}};
+use super::{Delivered, Progress, Tools, courier::{CourierHandle, Parcel}};
 use crate::{
     directory::Located,
     peers::CallError,
@@ -85,9 +85,11 @@ impl Worker {
         let progress = self.tools.store.progress(&self.process)?;
         let target = self.target.borrow_and_update().clone();
         if progress.next_slot < target.next_slot {
-            return match self.evaluate(progress, &target).await {
+            // A process that cannot be found has no log to follow now: if it is one, the sweep brings it again.
+            let Ok(located) = self.tools.directory.locate(&self.process).await else { return Ok(Some(target.next_slot)) };
+            return match self.evaluate(progress, &located, &target).await {
                 Ok(()) => Ok(None),
-                Err(Trouble::Other(_)) if self.log_ends_at(progress.next_slot).await => {
+                Err(Trouble::Other(_)) if self.log_ends_at(&located, progress.next_slot).await => {
                     self.crank_rest(progress.next_slot).await?;
                     Ok(Some(target.next_slot))
                 }
@@ -99,15 +101,13 @@ impl Worker {
     }
 
     /// Whether the scheduler itself says that the log has no slot `next`: what this worker was told was wrong then.
-    async fn log_ends_at(&self, next: u64) -> bool {
-        let Ok(located) = self.tools.directory.locate(&self.process).await else { return false };
+    async fn log_ends_at(&self, located: &Located, next: u64) -> bool {
         self.tools.peers.process(located.scheduler, &self.process).await.is_ok_and(|p| p.next_slot <= next)
     }
 
-    async fn evaluate(&self, progress: Progress, target: &Target) -> Result<(), Trouble> {
+    async fn evaluate(&self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {
         let other = |why: String| Trouble::Other(why);
-        let located = self.tools.directory.locate(&self.process).await.map_err(|e| other(e.to_string()))?;
-        let lease = self.tools.lease(&self.process, &located, &[]).await.map_err(other)?;
+        let lease = self.tools.lease(&self.process, located, &[]).await.map_err(other)?;
         let last = target.next_slot.min(progress.next_slot.saturating_add(SLOTS_AT_ONCE)).saturating_sub(1);
         let request = wire::Eval {
             lease: id_bytes(&lease.id),
@@ -121,7 +121,7 @@ impl Worker {
             Ok(page) => page,
             Err(error) => return Err(self.failed(&lease.provider, &error)),
         };
-        let checked = self.check(progress, &located, &lease.provider, &page.results);
+        let checked = self.check(progress, located, &lease.provider, &page.results);
         let outcomes = checked.map_err(|why| {
             let why = format!("{} answered wrongly: {why}", self.tools.directory.name(&lease.provider));
             self.tools.leases.drop_lease(&self.process, &why);
@@ -165,11 +165,11 @@ impl Worker {
         let mut chain = progress.chain;
         let mut checked = Vec::with_capacity(results.len());
         for (slot, result) in (progress.next_slot..).zip(results) {
-            let item = DataItem::parse_verified(result.attestation.clone(), Profile::Strict)
+            let item = crate::verified::item(result.attestation.clone(), Profile::Strict)
                 .map_err(|e| format!("attestation of slot {slot}: {e}"))?;
             let attestation = Attestation::read(&item).map_err(|e| e.to_string())?;
             let outcome = Outcome::decode(&result.outcome).map_err(|e| e.to_string())?;
-            let assignment = DataItem::parse_verified(result.assignment.clone(), Profile::Strict)
+            let assignment = crate::verified::item(result.assignment.clone(), Profile::Strict)
                 .map_err(|e| format!("assignment of slot {slot}: {e}"))?;
             let assigned = Assignment::read(&assignment).map_err(|e| e.to_string())?;
             let (subject, verdict) = (&attestation.subject, &attestation.verdict);
@@ -216,15 +216,16 @@ impl Worker {
         Ok(all_done)
     }
 
-    /// Leaves out what has been answered already.
+    /// Leaves out what has been answered already, and what was to follow something that was refused.
     fn open(&self, mut parcel: Parcel) -> Result<Option<Parcel>, StoreError> {
         loop {
-            if self.tools.store.delivered(&parcel.outgoing.id)?.is_none() {
-                return Ok(Some(parcel));
-            }
-            match parcel.then.take() {
-                Some(next) => parcel = *next,
-                None => return Ok(None),
+            match self.tools.store.delivered(&parcel.outgoing.id)? {
+                None => return Ok(Some(parcel)),
+                Some(Delivered::Refused) => return Ok(None),
+                Some(Delivered::Done) => match parcel.then.take() {
+                    Some(next) => parcel = *next,
+                    None => return Ok(None),
+                },
             }
         }
     }

@@ -47,7 +47,7 @@ pub fn entry_content(wire: &LogEntry, assignment: &Assignment) -> Option<Content
     match assignment.assigned {
         Some(Assigned::BaseLayer) => crate::assigned::content_of_transaction(&wire.assigned, assignment.message),
         kind => {
-            let item = DataItem::parse_verified(wire.item.clone(), Profile::History).ok()?;
+            let item = crate::verified::item(wire.item.clone(), Profile::History).ok()?;
             let content = if kind.is_some() { Content::of_item(&item) } else { Content::of_message(&item) };
             (item.id() == assignment.message).then_some(content)
         }

@@ -150,7 +150,7 @@ impl Fold {
     fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
         let slot = self.head.next_slot;
         let bad = |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
-        let item = DataItem::parse_verified(entry.assignment.clone(), Profile::Strict).map_err(|e| bad(e.to_string()))?;
+        let item = crate::verified::item(entry.assignment.clone(), Profile::Strict).map_err(|e| bad(e.to_string()))?;
         let assignment = Assignment::read(&item).map_err(|e| bad(e.to_string()))?;
         if signer_key(&item) != Some(self.located.scheduler) {
             return Err(bad("its assignment is not signed by the process's scheduler".into()));
