@@ -96,7 +96,12 @@ async fn eventually<T>(what: &str, within: Duration, mut look: impl AsyncFnMut()
 }
 
 /// A message for a counter.
-fn message(signer: &Ed25519Signer, process: Id, anchor: [u8; 32], tags: &[(&str, &str)]) -> weft_protocol::ans104::DataItem {
+fn message(
+    signer: &Ed25519Signer,
+    process: Id,
+    anchor: [u8; 32],
+    tags: &[(&str, &str)],
+) -> weft_protocol::ans104::DataItem {
     let mut builder = weft_protocol::ans104::ItemBuilder::new()
         .target(process)
         .anchor(anchor)

@@ -117,5 +117,8 @@ fn an_item_that_is_no_assignment_is_refused_by_name() {
     }
     let mut many = tags;
     many.extend((0..=MAX_EXCLUDE).map(|n| Tag::new("Exclude", n.to_string())));
-    assert_eq!(Assignment::read(&ItemBuilder::new().tags(many).sign(&scheduler()).unwrap()), Err(AssignmentError::Tag("Exclude")));
+    assert_eq!(
+        Assignment::read(&ItemBuilder::new().tags(many).sign(&scheduler()).unwrap()),
+        Err(AssignmentError::Tag("Exclude"))
+    );
 }

@@ -77,7 +77,12 @@ fn proven(outcome: &Outcome, by: &[u8]) -> Vec<(Outgoing, CrankProof)> {
     assert_eq!(bad, []);
     let leaves = outcome.outbox_leaves();
     let attestations: Vec<Bytes> = by.iter().map(|n| signed(&attestation, *n)).collect();
-    out.into_iter().map(|one| { let proof = crank::prove(&one, &leaves, attestations.clone()); (one, proof) }).collect()
+    out.into_iter()
+        .map(|one| {
+            let proof = crank::prove(&one, &leaves, attestations.clone());
+            (one, proof)
+        })
+        .collect()
 }
 
 /// Providers 1 and 2 are members.
@@ -120,7 +125,13 @@ fn two_equal_entries_are_two_deliveries() {
     let entry = json!({"Target": named("target").to_string(), "Data": "same"});
     let outcome = Outcome::from_response(&json!({"Messages": [entry, entry]}), 0);
     let all = proven(&outcome, &[1]);
-    let ids: Vec<Id> = all.iter().map(|(one, _)| match &one.delivery { Delivery::Item(item) => item.id(), _ => panic!() }).collect();
+    let ids: Vec<Id> = all
+        .iter()
+        .map(|(one, _)| match &one.delivery {
+            Delivery::Item(item) => item.id(),
+            _ => panic!(),
+        })
+        .collect();
     assert_ne!(ids[0], ids[1]);
 }
 
@@ -128,7 +139,8 @@ fn two_equal_entries_are_two_deliveries() {
 fn nobody_speaks_for_another_process() {
     for (one, _) in proven(&outcome(), &[1]) {
         let Delivery::Item(item) = one.delivery else { continue };
-        let from: Vec<&str> = item.tags().iter().filter(|t| t.name == "From-Process").map(|t| t.value.as_str()).collect();
+        let from: Vec<&str> =
+            item.tags().iter().filter(|t| t.name == "From-Process").map(|t| t.value.as_str()).collect();
         assert_eq!(from, [named("process").to_string()]);
         assert_eq!(item.tag("Weft-Crank"), Some(&*one.id.to_string()));
     }
@@ -137,10 +149,12 @@ fn nobody_speaks_for_another_process() {
 #[test]
 fn the_notice_names_the_child_that_was_spawned() {
     let all = proven(&outcome(), &[1]);
-    let item = |kind| all.iter().find_map(|(one, _)| match &one.delivery {
-        Delivery::Item(item) if one.id.kind == kind => Some(item.clone()),
-        _ => None,
-    });
+    let item = |kind| {
+        all.iter().find_map(|(one, _)| match &one.delivery {
+            Delivery::Item(item) if one.id.kind == kind => Some(item.clone()),
+            _ => None,
+        })
+    };
     assert_eq!(item(Kind::Spawned).unwrap().tag("Process"), Some(&*item(Kind::Spawn).unwrap().id().to_string()));
 }
 
@@ -162,7 +176,9 @@ fn no_field_of_a_proof_can_be_changed() {
         add("entry", &|p| p.entry = Bytes::from(String::from_utf8(p.entry.to_vec()).unwrap() + " "));
         add("no entry", &|p| p.entry = Bytes::new());
         add("binary entry", &|p| p.entry = Bytes::from_static(&[0xff]));
-        add("path cut", &|p| { p.path.pop(); });
+        add("path cut", &|p| {
+            p.path.pop();
+        });
         add("path grown", &|p| p.path.push(Bytes::from_static(&[0; 32])));
         add("path element", &|p| p.path[0] = Bytes::from_static(&[1; 32]));
         add("short path element", &|p| p.path[0] = Bytes::from_static(&[1; 31]));
@@ -189,7 +205,11 @@ fn another_kind_or_number_never_gives_a_second_item() {
                 let Ok(found) = verify(&changed, 1) else { continue };
                 // What passes is one of the outcome's own deliveries, to the byte.
                 let own = all.iter().find(|(own, _)| own.id == found.id);
-                assert!(own.is_some_and(|(own, _)| same(&own.delivery, &found.delivery)), "{:?} as {kind}/{target}", one.id);
+                assert!(
+                    own.is_some_and(|(own, _)| same(&own.delivery, &found.delivery)),
+                    "{:?} as {kind}/{target}",
+                    one.id
+                );
             }
         }
     }
@@ -256,7 +276,10 @@ fn an_outcome_has_one_form_and_a_bound() {
         assert!(Outcome::decode(wrong.as_bytes()).is_err(), "{wrong}");
     }
     let failed = Outcome::from_response(&json!({"Messages": [{"Target": "x"}], "Output": "o", "Error": "boom"}), 9);
-    assert_eq!((failed.messages.len(), failed.output, failed.error, failed.fuel), (0, json!(""), Some(json!("boom")), 9));
+    assert_eq!(
+        (failed.messages.len(), failed.output, failed.error, failed.fuel),
+        (0, json!(""), Some(json!("boom")), 9)
+    );
     let many = |n: usize| Outcome::from_response(&json!({"Messages": vec![json!({}); n]}), 0);
     assert!(many(MAX_OUTBOX).error.is_none());
     let over = many(MAX_OUTBOX + 1);

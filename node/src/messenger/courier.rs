@@ -194,10 +194,10 @@ impl Courier {
         self.held.remove(&id);
         let kind = if how == Delivered::Done { "cranked" } else { "refused" };
         self.tools.activity.note(kind, Some(id.process), Some(id.slot), text);
-        if let Some(next) = parcel.then {
-            if how == Delivered::Done {
-                self.on_parcel(*next);
-            }
+        if let Some(next) = parcel.then
+            && how == Delivered::Done
+        {
+            self.on_parcel(*next);
         }
     }
 }

@@ -283,3 +283,6 @@ fn parcels(outgoing: Vec<Outgoing>, leaves: &[Id], attestation: &bytes::Bytes) -
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

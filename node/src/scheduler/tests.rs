@@ -84,7 +84,8 @@ async fn killed_at_any_point_no_acknowledged_slot_is_lost_or_repeated() {
         // Ask for everything at once, and pull the plug after some answers.
         let (told, mut answers) = tokio::sync::mpsc::channel(items.len());
         for item in items.iter().take(5 * (round + 1)) {
-            let (handle, told, order, id) = (running.handle.clone(), told.clone(), order(process.id(), item), item.id());
+            let (handle, told, order, id) =
+                (running.handle.clone(), told.clone(), order(process.id(), item), item.id());
             tokio::spawn(async move {
                 if let Ok(sealed) = handle.order(order).await {
                     let _ = told.send((id, sealed)).await;
@@ -153,7 +154,10 @@ async fn timestamps_grow_however_fast_messages_come() {
     let running = Running::start(folder.path());
     running.order(process.id(), &process).await.unwrap();
     let items: Vec<DataItem> = (0..100).map(|n| item(&n.to_string())).collect();
-    join_all(items.iter().map(|item| running.order(process.id(), item))).await.into_iter().for_each(|s| drop(s.unwrap()));
+    join_all(items.iter().map(|item| running.order(process.id(), item)))
+        .await
+        .into_iter()
+        .for_each(|s| drop(s.unwrap()));
     let page = running.handle.log().page(&process.id(), 0, 1_000).unwrap();
     let read = |wire| StoredEntry::read(wire).unwrap().assignment;
     let log: Vec<Assignment> = page.entries.into_iter().map(read).collect();

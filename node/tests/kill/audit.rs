@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use weft_node::{messenger::OutcomeStore, scheduler::{LogStore, StoredEntry}};
+use weft_node::{
+    messenger::OutcomeStore,
+    scheduler::{LogStore, StoredEntry},
+};
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
@@ -16,7 +19,12 @@ use weft_protocol::{
     outcome::{Outcome, chain_next, chain_start},
 };
 
-use super::{eventually, keys, load::{Ack, World}, testnet::Testnet, text};
+use super::{
+    eventually, keys,
+    load::{Ack, World},
+    testnet::Testnet,
+    text,
+};
 
 /// How long the network has to come to rest once the last client has gone.
 const REST: Duration = Duration::from_secs(180);
@@ -93,7 +101,11 @@ async fn pages(
         let read: Value = serde_json::from_str(&page).map_err(|e| e.to_string())?;
         let found = read[list].as_array().cloned().unwrap_or_default();
         for one in &found {
-            assert_eq!(one["slot"].as_u64(), Some(all.len() as u64), "{what} of {process} has a hole or a repeat: {one}");
+            assert_eq!(
+                one["slot"].as_u64(),
+                Some(all.len() as u64),
+                "{what} of {process} has a hole or a repeat: {one}"
+            );
             all.push(one.clone());
         }
         texts.push(page);
@@ -213,12 +225,14 @@ fn on_disk(net: &Testnet, world: &World, seen: &BTreeMap<Id, Shown>) {
     let address = world.network.address().to_string();
     let mut stores: BTreeMap<NodeKey, OutcomeStore> = BTreeMap::new();
     for (process, shown) in seen {
-        let scheduler = weft_protocol::election::scheduler_of(&world.network, *process, &address).unwrap().leader().unwrap();
+        let scheduler =
+            weft_protocol::election::scheduler_of(&world.network, *process, &address).unwrap().leader().unwrap();
         let log = LogStore::open(&folder(&scheduler, "log")).unwrap();
         let assignments = log_chain(&log, process, &scheduler, shown);
         let mut complete = 0;
         for messenger in weft_protocol::election::messengers_of(&world.network, *process, &scheduler) {
-            let store = stores.entry(messenger).or_insert_with(|| OutcomeStore::open(&folder(&messenger, "outcomes")).unwrap());
+            let store =
+                stores.entry(messenger).or_insert_with(|| OutcomeStore::open(&folder(&messenger, "outcomes")).unwrap());
             let evaluated = outcome_chain(store, process, &assignments, shown);
             complete += usize::from(evaluated == shown.slots.len());
         }

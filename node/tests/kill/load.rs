@@ -63,7 +63,13 @@ impl World {
     }
 
     /// A spawn item whose elected scheduler is none of `taken`.
-    fn spawn_elsewhere(&self, owner: &Ed25519Signer, module: Id, n: usize, taken: &mut Vec<weft_protocol::NodeKey>) -> DataItem {
+    fn spawn_elsewhere(
+        &self,
+        owner: &Ed25519Signer,
+        module: Id,
+        n: usize,
+        taken: &mut Vec<weft_protocol::NodeKey>,
+    ) -> DataItem {
         let address = self.network.address().to_string();
         for attempt in 0..1_000 {
             let item = ItemBuilder::new()
@@ -140,7 +146,8 @@ impl Load {
     pub fn start(world: &World, clients: usize) -> Self {
         let mut load = Self { count: Arc::default(), stop: Arc::default(), clients: JoinSet::new() };
         for n in 0..clients {
-            let client = Client { n, world: world.clone(), count: Arc::clone(&load.count), stop: Arc::clone(&load.stop) };
+            let client =
+                Client { n, world: world.clone(), count: Arc::clone(&load.count), stop: Arc::clone(&load.stop) };
             load.clients.spawn(client.run());
         }
         load
@@ -153,7 +160,8 @@ impl Load {
     /// Waits until `more` messages than now are acknowledged.
     pub async fn more(&self, more: usize, within: Duration) {
         let enough = self.acknowledged() + more;
-        let look = async || (self.acknowledged() >= enough).then_some(()).ok_or_else(|| self.acknowledged().to_string());
+        let look =
+            async || (self.acknowledged() >= enough).then_some(()).ok_or_else(|| self.acknowledged().to_string());
         eventually("the network acknowledges messages", within, look).await;
     }
 
@@ -225,6 +233,6 @@ impl Client {
             }
             tokio::time::sleep(PACE).await;
         }
-        unreachable!("doors do not end")
+        panic!("doors do not end")
     }
 }

@@ -30,7 +30,15 @@ fn results(count: u64) -> Vec<wire::Result> {
         let after = chain_next(&chain, &item.id(), &outcome.hash());
         let zero = Id::default();
         let attestation = Attestation {
-            subject: Subject { network: zero, process: process(), slot, message, assignment: item.id(), module: zero, profile: zero },
+            subject: Subject {
+                network: zero,
+                process: process(),
+                slot,
+                message,
+                assignment: item.id(),
+                module: zero,
+                profile: zero,
+            },
             verdict: Verdict {
                 outcome: outcome.hash(),
                 chain_before: chain,
@@ -81,7 +89,10 @@ async fn everything_is_there_after_a_restart() {
     }
     assert_eq!(store.outcome(&process(), 5).unwrap(), None);
     let delivered = |slot, index| store.delivered(&crank(slot, index)).unwrap();
-    assert_eq!((delivered(1, 0), delivered(1, 1), delivered(0, 0)), (Some(Delivered::Done), Some(Delivered::Refused), None));
+    assert_eq!(
+        (delivered(1, 0), delivered(1, 1), delivered(0, 0)),
+        (Some(Delivered::Done), Some(Delivered::Refused), None)
+    );
     assert_eq!(store.cranked(&process()).unwrap(), 2);
     assert_eq!(store.processes(None, 10).unwrap(), [(process(), 5)]);
     assert_eq!(store.processes(Some(&process()), 10).unwrap(), []);
