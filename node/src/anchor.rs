@@ -17,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use book::Book;
@@ -36,6 +36,8 @@ use weft_storage::{
         gateway::{Gateway, GatewayError},
     },
 };
+
+use crate::clock::now_ms;
 
 /// What the anchor works with.
 pub struct AnchorConfig {
@@ -213,15 +215,14 @@ impl AnchorHandle {
         let _closed = self.summary.changed().await;
     }
 
+    /// Resolves when the loop has ended: told to, by a fault of its own, or because its store can no longer be used.
+    pub async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+
     /// Ends the loop after what it is doing now. The store is closed when the last handle is gone.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.wait().await;
     }
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -97,7 +97,9 @@ impl Finder {
 pub fn content_of_transaction(json: &[u8], id: Id) -> Option<Content> {
     let transaction = Transaction::from_json(json).ok()?;
     transaction.verify().ok()?;
-    transaction.check_data(transaction.data()).ok()?;
+    if transaction.data_size() > 0 {
+        transaction.check_data(transaction.data()).ok()?;
+    }
     (transaction.id() == id).then(|| Content {
         id,
         signature: transaction.signature().to_vec(),

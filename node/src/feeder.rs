@@ -18,16 +18,23 @@ use crate::{anchor::{AnchorError, AnchorHandle}, compute::service::ResultStore, 
 
 /// Records handed over at once.
 const AT_ONCE: usize = 500;
+/// Bytes of records handed over at once, about; one record always goes.
+const BYTES_AT_ONCE: usize = 16 << 20;
 /// Pause when there is nothing to hand over.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Records under `q` keys (position only) after `cursor`, each with the cursor just behind it.
+/// Records under `q` keys (position only) after `cursor`, up to `limit` and [`BYTES_AT_ONCE`], each with the cursor just behind it.
 pub(crate) fn records_after(store: &Store, cursor: u64, limit: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
     let start = [b"q".as_slice(), &cursor.to_be_bytes()].concat();
-    let mut out = Vec::new();
+    let (mut out, mut size) = (Vec::new(), 0_usize);
     for (key, _) in store.scan(b"q", Some(&start), limit, Direction::Forward)? {
         if let Some(position) = key.get(1..).and_then(Position::from_slice) {
-            out.push((position.to_u64().saturating_add(1), store.read(position)?));
+            let record = store.read(position)?;
+            size = size.saturating_add(record.len());
+            out.push((position.to_u64().saturating_add(1), record));
+            if size >= BYTES_AT_ONCE {
+                break;
+            }
         }
     }
     Ok(out)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
-    assignment::{Assigned, Draft, MAX_EXCLUDE},
+    assignment::{Assigned, Draft, check_exclude},
     crank::{self, CRANK_TAG, Delivery},
     network::Role,
     refusal::Code,
@@ -15,7 +15,7 @@ use weft_protocol::{
 };
 
 use crate::{
-    assigned::{FindError, Finder, Found},
+    assigned::{FindError, Finder, Found, content_of_transaction},
     directory::Directory,
     scheduler::{Order, SchedulerHandle},
 };
@@ -139,9 +139,7 @@ impl Intake {
         let bad = |field: &str| Code::BadItem.refuse(format!("`{field}` is not 32 bytes"));
         let process = Id::from_slice(&request.process).ok_or_else(|| bad("process"))?;
         let tx = Id::from_slice(&request.tx).ok_or_else(|| bad("tx"))?;
-        if request.exclude.len() > MAX_EXCLUDE {
-            return Err(Code::BadItem.refuse(format!("exclude: at most {MAX_EXCLUDE} names")));
-        }
+        check_exclude(&request.exclude).map_err(|why| Code::BadItem.refuse(why))?;
         self.own_process(&process)?;
         let crank = self.check_assign_crank(&request, process, tx)?;
         let found = self.finder.find(&tx, request.base_layer).await.map_err(|error| match error {
@@ -156,6 +154,10 @@ impl Intake {
         }
         let (item, assigned, kind) = match found {
             Found::Item(item) => (item.raw().clone(), Bytes::new(), Assigned::Item),
+            // What cannot be read from the log later would stop its process for good.
+            Found::Transaction(json) if content_of_transaction(&json, tx).is_none() => {
+                return Err(Code::BadItem.refuse(format!("transaction {tx} does not verify as the gateway gives it")));
+            }
             Found::Transaction(json) => (Bytes::new(), json, Assigned::BaseLayer),
         };
         if item.len().max(assigned.len()) > self.max_bytes() {

@@ -18,6 +18,22 @@ use crate::{
 
 /// `Exclude` values of one assignment at most.
 pub const MAX_EXCLUDE: usize = 16;
+/// Bytes of one `Exclude` value at most: they name members of a message, and all tags of an assignment share 4,096 bytes.
+pub const MAX_EXCLUDE_BYTES: usize = 64;
+
+/// Checks names of members to be left out of a message before an assignment is made with them.
+///
+/// # Errors
+/// A reason for people.
+pub fn check_exclude(names: &[String]) -> Result<(), String> {
+    if names.len() > MAX_EXCLUDE {
+        return Err(format!("exclude: {} names; at most {MAX_EXCLUDE} are allowed", names.len()));
+    }
+    match names.iter().find(|name| name.is_empty() || name.len() > MAX_EXCLUDE_BYTES) {
+        Some(name) => Err(format!("exclude: a name of {} bytes; 1 to {MAX_EXCLUDE_BYTES} are allowed", name.len())),
+        None => Ok(()),
+    }
+}
 
 /// Where a slot's content comes from when it is not a message sent to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

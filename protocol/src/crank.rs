@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Id,
     ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile, Tag},
-    assignment::MAX_EXCLUDE,
+    assignment::check_exclude,
     attestation::{Attestation, signer_key},
     keys::NodeKey,
     merkle,
@@ -305,12 +305,12 @@ fn assign(id: CrankId, entry: &Value) -> Result<Delivery, String> {
     };
     let exclude = match entry.get("Exclude") {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::String(names)) => names.split(',').map(|n| n.trim().to_owned()).collect(),
+        Some(Value::String(names)) => {
+            names.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect()
+        }
         _ => Vec::new(),
     };
-    if exclude.len() > MAX_EXCLUDE {
-        return Err(format!("it excludes more than {MAX_EXCLUDE} members"));
-    }
+    check_exclude(&exclude)?;
     Ok(Delivery::Assign {
         process: process.ok_or("a member of Processes is not a process id")?,
         tx: named(entry.get("Message")).ok_or("its Message is not an id")?,

@@ -11,6 +11,10 @@ use crate::{Id, canonical, merkle};
 /// Entries of one slot's outbox at most; more is an error of the slot, the same on every node.
 pub const MAX_OUTBOX: usize = 4_096;
 
+/// Canonical bytes of one slot's outcome at most; more is an error of the slot, the same on every node. An outbox entry
+/// travels as its JSON and lies in its target's log as item and proof: three times this must fit a frame of 16 MiB.
+pub const MAX_BYTES: usize = 5 << 20;
+
 /// The three lists of an outbox, in the order of their leaves.
 const LISTS: [&str; 3] = ["Messages", "Spawns", "Assignments"];
 
@@ -45,7 +49,7 @@ impl Outcome {
         };
         let failed = response.get("Error").filter(|e| !matches!(e, Value::Null | Value::Bool(false)));
         if let Some(error) = failed {
-            return Self::failed(error.clone(), fuel);
+            return Self::failed(error.clone(), fuel).bounded();
         }
         let outcome = Self {
             output: response.get("Output").cloned().unwrap_or_else(|| json!("")),
@@ -59,7 +63,17 @@ impl Outcome {
         if count > MAX_OUTBOX {
             return Self::failed(json!(format!("the outbox has {count} entries; at most {MAX_OUTBOX} are allowed")), fuel);
         }
-        outcome
+        outcome.bounded()
+    }
+
+    /// Itself, or the error that it is too large to be kept and sent on.
+    fn bounded(self) -> Self {
+        match self.encode().len() {
+            size if size > MAX_BYTES => {
+                Self::failed(json!(format!("the outcome has {size} bytes; at most {MAX_BYTES} are allowed")), self.fuel)
+            }
+            _ => self,
+        }
     }
 
     /// The outcome of a slot that failed: no output, no outbox.

@@ -19,8 +19,9 @@ use weft_storage::arweave::{
 use super::{
     AnchorConfig, AnchorError, Summary, Waiting,
     book::{Book, BundleRecord},
-    build, now_ms,
+    build,
 };
+use crate::clock::now_ms;
 
 /// Bundles under way at a time; more items wait.
 const MAX_LIVE: usize = 64;
@@ -81,8 +82,13 @@ impl Service {
                 round = self.round(is_tick) => round,
             };
             if let Err(error) = round {
-                tracing::warn!(%error, "the anchor could not go on; it tries again");
                 self.summary.trouble = Some(error.to_string());
+                if matches!(error, AnchorError::Store(_)) {
+                    tracing::error!(%error, "the anchor ends: what it promises to keep cannot be kept");
+                    self.report();
+                    return;
+                }
+                tracing::warn!(%error, "the anchor could not go on; it tries again");
             }
             self.report();
         }

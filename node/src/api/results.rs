@@ -5,16 +5,18 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weft_protocol::{
     Id,
-    ans104::{DataItem, Profile},
+    ans104::Profile,
     assignment::Assignment,
-    attestation::signer_key,
+    attestation::{Attestation, signer_key},
     keys::NodeKey,
+    network::Role,
     refusal::Code,
     wire,
 };
 
 use super::{Api, DoorError, ErrorKind, ResultsPage, ResultsRange, SlotResult, call_error};
 use crate::{
+    directory::Located,
     peers::CallError,
     scheduler::id_bytes,
 };
@@ -30,7 +32,8 @@ impl Api {
             Some(slot) => slot,
             None => self.slot_of(process, message).await?,
         };
-        let messengers = self.messengers(&process).await?;
+        let located = self.locate(&process).await?;
+        let messengers = self.behind().directory.messengers(&process, &located.scheduler);
         let until = Instant::now() + wait;
         let mut last = DoorError::new(ErrorKind::Timeout, format!("slot {slot} of process {process} is not evaluated yet; ask again"));
         loop {
@@ -40,7 +43,11 @@ impl Api {
                     return Err(last);
                 }
                 match self.ask_result(*messenger, process, slot, left.min(ONE_ASK)).await {
-                    Ok(result) => return slot_result(&result),
+                    Ok(result) => match self.slot_result(process, &located, &result) {
+                        Ok(shown) if shown.slot == slot => return Ok(shown),
+                        Ok(_) => last = DoorError::new(ErrorKind::BadGateway, "a messenger answered for another slot"),
+                        Err(error) => last = error,
+                    },
                     Err(error) if error.code() == Code::Timeout => {
                         last = call_error(&error);
                         break; // it is alive and at work: ask it again
@@ -59,11 +66,6 @@ impl Api {
         tokio::time::timeout(wait + GRACE, self.behind().peers.result(to, query)).await.unwrap_or_else(|_| Err(silent()))
     }
 
-    async fn messengers(&self, process: &Id) -> Result<Vec<NodeKey>, DoorError> {
-        let located = self.locate(process).await?;
-        Ok(self.behind().directory.messengers(process, &located.scheduler))
-    }
-
     async fn slot_of(&self, process: Id, message: Id) -> Result<u64, DoorError> {
         let entry = self.entry_of(process, message).await?;
         self.remember(process, message, entry.slot);
@@ -79,11 +81,15 @@ impl Api {
             descending: range.descending,
         };
         let mut last = DoorError::new(ErrorKind::Unavailable, "no messenger of the process can be reached; try again");
-        for messenger in self.messengers(&process).await? {
+        let located = self.locate(&process).await?;
+        for messenger in self.behind().directory.messengers(&process, &located.scheduler) {
             match tokio::time::timeout(ONE_ASK, self.behind().peers.results(messenger, query.clone())).await {
                 Ok(Ok(page)) => {
-                    let results = page.results.iter().map(slot_result).collect::<Result<_, _>>()?;
-                    return Ok(ResultsPage { results, more: page.more });
+                    let shown = page.results.iter().map(|result| self.slot_result(process, &located, result));
+                    match shown.collect::<Result<_, _>>() {
+                        Ok(results) => return Ok(ResultsPage { results, more: page.more }),
+                        Err(error) => last = error,
+                    }
                 }
                 Ok(Err(error)) => last = call_error(&error),
                 Err(_) => {}
@@ -100,7 +106,8 @@ impl Api {
             ..wire::DryRun::default()
         };
         let mut last = DoorError::new(ErrorKind::Unavailable, "no messenger of the process can be reached; try again");
-        for messenger in self.messengers(&process).await? {
+        let located = self.locate(&process).await?;
+        for messenger in self.behind().directory.messengers(&process, &located.scheduler) {
             match self.behind().peers.dry_run(messenger, query.clone()).await {
                 Ok(result) => return read_outcome(&result),
                 Err(error @ CallError::Refused(_)) if error.code().is_final() => return Err(call_error(&error)),
@@ -116,19 +123,38 @@ fn read_outcome(result: &wire::Result) -> Result<Value, DoorError> {
         .map_err(|e| DoorError::new(ErrorKind::BadGateway, format!("an outcome is not JSON: {e}")))
 }
 
-/// A result as the doors show it.
-pub(super) fn slot_result(result: &wire::Result) -> Result<SlotResult, DoorError> {
-    let broken = |what: &str| DoorError::new(ErrorKind::BadGateway, format!("a messenger gave a result whose {what} cannot be read"));
-    let assignment = DataItem::parse(result.assignment.clone(), Profile::History).map_err(|_| broken("assignment"))?;
-    let assignment = Assignment::read(&assignment).map_err(|_| broken("assignment"))?;
-    let attestation = DataItem::parse(result.attestation.clone(), Profile::History).map_err(|_| broken("attestation"))?;
-    Ok(SlotResult {
-        slot: result.slot,
-        message: assignment.message,
-        timestamp: assignment.timestamp,
-        block_height: assignment.block_height,
-        result: read_outcome(result)?,
-        attestation: result.attestation.clone(),
-        provider: signer_key(&attestation).map(|key| key.to_string()).unwrap_or_default(),
-    })
+impl Api {
+    /// A result as the doors show it, checked: a compute node of the registry signed this outcome for this assignment, which
+    /// the process's scheduler signed.
+    fn slot_result(&self, process: Id, located: &Located, result: &wire::Result) -> Result<SlotResult, DoorError> {
+        let wrong = |why: String| DoorError::new(ErrorKind::BadGateway, format!("a messenger gave a result that does not hold: {why}"));
+        let verified = |raw: &bytes::Bytes| crate::verified::item(raw.clone(), Profile::Strict).map_err(|e| wrong(e.to_string()));
+        let (signed, ordered) = (verified(&result.attestation)?, verified(&result.assignment)?);
+        let attestation = Attestation::read(&signed).map_err(|e| wrong(e.to_string()))?;
+        let assignment = Assignment::read(&ordered).map_err(|e| wrong(e.to_string()))?;
+        let network = self.network();
+        let signer = signer_key(&signed);
+        let member = signer.as_ref().and_then(|key| network.member(key));
+        let subject = &attestation.subject;
+        let checks = [
+            (member.is_some_and(|m| m.roles.contains(&Role::Compute)), "no compute node of the registry signed it"),
+            (signer_key(&ordered) == Some(located.scheduler), "its assignment is not the scheduler's"),
+            (subject.network == network.id() && subject.process == process, "it is of another process"),
+            (subject.slot == result.slot && assignment.slot == result.slot, "it is of another slot"),
+            (assignment.process == process && subject.assignment == ordered.id(), "it is of another assignment"),
+            (attestation.verdict.outcome == Id::sha256(&result.outcome), "the outcome is not the one signed"),
+        ];
+        if let Some((_, why)) = checks.iter().find(|(holds, _)| !holds) {
+            return Err(wrong((*why).to_owned()));
+        }
+        Ok(SlotResult {
+            slot: result.slot,
+            message: assignment.message,
+            timestamp: assignment.timestamp,
+            block_height: assignment.block_height,
+            result: read_outcome(result)?,
+            attestation: result.attestation.clone(),
+            provider: signer.map(|key| key.to_string()).unwrap_or_default(),
+        })
+    }
 }

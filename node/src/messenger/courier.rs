@@ -1,7 +1,7 @@
 //! The courier: delivers outgoing items to their targets' schedulers until they have answered.
 //!
 //! At most one delivery is under way for each target, so what one process sends another arrives in order; different targets
-//! go side by side. What the courier holds is bounded ([`HELD`] in all, [`PER_TARGET`] for one target); beyond that, and when
+//! go side by side. What the courier holds is bounded ([`HELD`], [`HELD_BYTES`], [`PER_TARGET`]); beyond that, and when
 //! a target that does not answer takes room that others need, parcels are left to the sweep, which recomputes them from the
 //! stored outcomes. So no target, and no number of them, can hold up the workers. An answer is durable before the next goes out.
 
@@ -30,10 +30,12 @@ use crate::{
 
 /// Parcels held in all.
 const HELD: usize = 8_192;
+/// Bytes of parcels held, about.
+const HELD_BYTES: usize = 256 << 20;
 /// Parcels held for one target.
 const PER_TARGET: usize = 1_024;
-/// Parcels held from which on the targets that do not answer lose theirs.
-const CROWDED: usize = HELD / 2;
+/// From this part of both bounds on, the targets that do not answer lose their parcels.
+const CROWDED: usize = 2;
 /// Deliveries on the wire at once. Those that wait to be tried again do not count.
 const UNDER_WAY: usize = 128;
 /// First and longest wait before a delivery is tried again.
@@ -49,6 +51,12 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
+    /// Bytes it takes up, about: the entry as text, in the proof and in the item.
+    fn size(&self) -> usize {
+        let then = self.then.as_ref().map_or(0, |next| next.size());
+        self.outgoing.entry.len().saturating_mul(3).saturating_add(2_048).saturating_add(then)
+    }
+
     /// The request to order it. The item itself is not sent: it follows from the proof.
     fn submit(&self) -> wire::Submit {
         wire::Submit { item: bytes::Bytes::new(), proof: Some(self.proof.clone()) }
@@ -93,6 +101,7 @@ pub(super) struct Courier {
     lanes: HashMap<Id, VecDeque<Parcel>>,
     waits: HashMap<Id, Duration>,
     held: HashSet<CrankId>,
+    held_bytes: usize,
     under_way: FuturesUnordered<Try>,
     turns: Arc<Semaphore>,
 }
@@ -106,6 +115,7 @@ impl Courier {
             lanes: HashMap::new(),
             waits: HashMap::new(),
             held: HashSet::new(),
+            held_bytes: 0,
             under_way: FuturesUnordered::new(),
             turns: Arc::new(Semaphore::new(UNDER_WAY)),
         };
@@ -129,10 +139,11 @@ impl Courier {
     fn on_parcel(&mut self, parcel: Parcel) {
         let lane = parcel.lane();
         // No room costs the senders time, nobody anything else: the sweep brings the parcel again.
-        let full = self.lanes.get(&lane).map_or(0, VecDeque::len) >= PER_TARGET || self.held.len() >= HELD;
+        let full = self.lanes.get(&lane).map_or(0, VecDeque::len) >= PER_TARGET || self.is_filled(1);
         if full || !self.held.insert(parcel.outgoing.id) {
             return;
         }
+        self.held_bytes = self.held_bytes.saturating_add(parcel.size());
         let queue = self.lanes.entry(lane).or_default();
         queue.push_back(parcel);
         if queue.len() == 1 {
@@ -162,7 +173,7 @@ impl Courier {
             Tried::Later(why) => {
                 let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
                 tracing::debug!(target = %lane, why, ?wait, "delivery waits");
-                if self.held.len() >= CROWDED {
+                if self.is_filled(CROWDED) {
                     return self.give_up(&lane);
                 }
                 self.waits.insert(lane, wait);
@@ -184,14 +195,24 @@ impl Courier {
     fn give_up(&mut self, lane: &Id) {
         self.waits.remove(lane);
         for parcel in self.lanes.remove(lane).unwrap_or_default() {
-            self.held.remove(&parcel.outgoing.id);
+            self.let_go(&parcel);
         }
+    }
+
+    fn let_go(&mut self, parcel: &Parcel) {
+        self.held.remove(&parcel.outgoing.id);
+        self.held_bytes = self.held_bytes.saturating_sub(parcel.size());
+    }
+
+    /// Whether what is held comes to one `part`-th of what may be.
+    fn is_filled(&self, part: usize) -> bool {
+        self.held.len() >= HELD / part || self.held_bytes >= HELD_BYTES / part
     }
 
     fn finish(&mut self, lane: Id, how: Delivered, text: String) {
         let Some(parcel) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) else { return };
         let id = parcel.outgoing.id;
-        self.held.remove(&id);
+        self.let_go(&parcel);
         let kind = if how == Delivered::Done { "cranked" } else { "refused" };
         self.tools.activity.note(kind, Some(id.process), Some(id.slot), text);
         if let Some(next) = parcel.then

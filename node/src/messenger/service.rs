@@ -28,6 +28,8 @@ const SWEEP: Duration = Duration::from_secs(3);
 const PAGE: u32 = 1_000;
 /// Pages of one scheduler in one sweep at most: the others must have their turn.
 const PAGES: u32 = 1_000;
+/// Workers at once; a process beyond them waits for a later sweep.
+const WORKERS: usize = 4_096;
 /// Entries kept for a worker to send along.
 const KEPT_ENTRIES: usize = 64;
 
@@ -80,6 +82,7 @@ impl Messenger {
         match notice {
             Notice::Sealed { process, next_slot, entries } => match self.running.get(&process) {
                 Some(target) => target.send_modify(|t| merge(t, next_slot, entries)),
+                None if self.running.len() >= WORKERS => {}
                 None => self.start(process, next_slot, entries, courier),
             },
             Notice::Stopped { process, seen } => {
@@ -150,9 +153,9 @@ async fn sweep(tools: Arc<Tools>, own: mpsc::Sender<Notice>) -> Result<(), Store
     loop {
         ticks.tick().await;
         let schedulers: Vec<NodeKey> = tools.directory.network().members(Role::Scheduler).map(|m| m.key).collect();
-        for scheduler in schedulers {
-            sweep_one(&tools, &own, scheduler).await?;
-        }
+        // Side by side: a slow one holds up nobody.
+        let sweeps = schedulers.into_iter().map(|scheduler| sweep_one(&tools, &own, scheduler));
+        futures::future::try_join_all(sweeps).await?;
     }
 }
 

@@ -10,7 +10,7 @@ use weft_protocol::{
     attestation::{Attestation, signer_key},
     crank::{self, Kind, Outgoing},
     keys::NodeKey,
-    outcome::{Outcome, chain_next},
+    outcome::{self, Outcome, chain_next},
     wire::{self, LogEntry},
 };
 use weft_storage::store::StoreError;
@@ -35,6 +35,11 @@ pub(super) struct Target {
     pub next_slot: u64,
     pub entries: BTreeMap<u64, LogEntry>,
 }
+
+/// Failures in a row after which a worker ends; the sweep starts it again if its scheduler says that there is work.
+const GIVE_UP: u32 = 20;
+/// Failures in a row after which a lease is given up even if its provider blames somebody else.
+const PATIENCE: u32 = 8;
 
 /// The worker of one process.
 pub(super) struct Worker {
@@ -61,18 +66,26 @@ impl From<StoreError> for Trouble {
 impl Worker {
     /// Runs until the process has nothing left to do; returns how far the log was known then.
     pub async fn run(mut self) -> Result<u64, StoreError> {
-        let mut wait = RETRY.0;
+        let (mut wait, mut failures) = (RETRY.0, 0_u32);
         loop {
+            let seen = self.target.borrow().next_slot;
             match self.step().await {
                 Ok(Some(seen)) => {
                     self.tools.leases.note_success(&self.process);
                     return Ok(seen);
                 }
-                Ok(None) => wait = RETRY.0,
+                Ok(None) => (wait, failures) = (RETRY.0, 0),
                 Err(Trouble::Store(error)) => return Err(error),
                 Err(Trouble::Other(why)) => {
                     tracing::debug!(process = %self.process, why, "cannot go on yet");
                     self.tools.leases.note_trouble(&self.process, &why);
+                    failures = failures.saturating_add(1);
+                    if failures >= GIVE_UP {
+                        return Ok(seen);
+                    }
+                    if failures.is_multiple_of(PATIENCE) {
+                        self.tools.leases.drop_lease(&self.process, &why);
+                    }
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(RETRY.1);
                 }
@@ -108,7 +121,8 @@ impl Worker {
     async fn evaluate(&self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {
         let other = |why: String| Trouble::Other(why);
         let lease = self.tools.lease(&self.process, located, &[]).await.map_err(other)?;
-        let last = target.next_slot.min(progress.next_slot.saturating_add(SLOTS_AT_ONCE)).saturating_sub(1);
+        let most = SLOTS_AT_ONCE.min(lease.slots.max(1));
+        let last = target.next_slot.min(progress.next_slot.saturating_add(most)).saturating_sub(1);
         let request = wire::Eval {
             lease: id_bytes(&lease.id),
             process: id_bytes(&self.process),
@@ -168,6 +182,9 @@ impl Worker {
             let item = crate::verified::item(result.attestation.clone(), Profile::Strict)
                 .map_err(|e| format!("attestation of slot {slot}: {e}"))?;
             let attestation = Attestation::read(&item).map_err(|e| e.to_string())?;
+            if result.outcome.len() > outcome::MAX_BYTES {
+                return Err(format!("the outcome of slot {slot} has {} bytes", result.outcome.len()));
+            }
             let outcome = Outcome::decode(&result.outcome).map_err(|e| e.to_string())?;
             let assignment = crate::verified::item(result.assignment.clone(), Profile::Strict)
                 .map_err(|e| format!("assignment of slot {slot}: {e}"))?;
@@ -241,6 +258,7 @@ impl Worker {
             let attestation = item.ok().and_then(|item| Attestation::read(&item).ok());
             let (Some(attestation), Ok(outcome)) = (attestation, Outcome::decode(&result.outcome)) else { break };
             contiguous &= self.crank(&attestation, result.attestation, &outcome).await?;
+            tokio::task::yield_now().await; // a long rest must not hold up the other tasks of its thread
             if contiguous {
                 mark = slot.saturating_add(1);
             }

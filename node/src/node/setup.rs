@@ -338,7 +338,15 @@ async fn build(
         machine,
         activity: activity.clone(),
     });
+    watch_stores(stores.results.clone(), messenger.store().clone(), tasks);
     if let Some(anchor) = anchor.clone() {
+        tasks.spawn({
+            let anchor = anchor.clone();
+            async move {
+                anchor.ended().await;
+                ("anchor", anchor.summary().trouble.unwrap_or_else(|| "its loop returned".to_owned()))
+            }
+        });
         let feed = feeder::run(folders.of("anchor"), stores.log.clone(), stores.results, anchor);
         tasks.spawn(async move { ("anchor feeder", ended(feed.await)) });
     }
@@ -352,7 +360,8 @@ async fn build(
     };
     tasks.spawn(async move {
         teller.run(notices).await;
-        ("teller", "the scheduler ended".to_owned())
+        // The scheduler has ended: its own task says why.
+        std::future::pending().await
     });
     let finder = Finder { network: checked.network.clone(), peers: peers.clone(), log: stores.log.clone(), gateway };
     let intake = Intake { directory: directory.clone(), scheduler: ordering, finder: finder.clone() };
@@ -368,6 +377,12 @@ async fn build(
     };
     let behind = Behind { peers, directory, finder, messenger, compute, market, anchor, activity };
     Ok(Built { services, behind, height })
+}
+
+/// What can no longer be kept must not be promised: a failed store ends the node. (The scheduler's ends the scheduler.)
+fn watch_stores(results: ResultStore, outcomes: OutcomeStore, tasks: &mut Tasks) {
+    tasks.spawn(async move { ("compute store", results.failed().await.to_string()) });
+    tasks.spawn(async move { ("messenger's store", outcomes.failed().await.to_string()) });
 }
 
 fn start_messenger(tools: Tools, tasks: &mut Tasks) -> MessengerHandle {

@@ -35,9 +35,6 @@ pub enum SchedulerError {
     /// The log can no longer be written or read.
     #[error("the scheduler's log cannot be used: {0}")]
     Store(#[from] StoreError),
-    /// An assignment cannot be signed.
-    #[error("cannot sign an assignment: {0}")]
-    Sign(#[from] SignError),
 }
 
 /// The scheduler service.
@@ -82,7 +79,7 @@ impl Scheduler {
     /// Runs until every handle is gone.
     ///
     /// # Errors
-    /// When the store fails or signing fails: what was answered stays true, nothing more may be.
+    /// When the store fails: what was answered stays true, nothing more may be.
     pub async fn run(mut self) -> Result<(), SchedulerError> {
         let mut waiting = Vec::with_capacity(MAX_BATCH);
         while self.mailbox.recv_many(&mut waiting, MAX_BATCH).await > 0 {
@@ -151,14 +148,24 @@ impl Scheduler {
             }
         };
         let key = (order.process, order.draft.message);
-        let (batch, sealed) = self.assign(&mut head, order)?;
-        ahead.heads.insert(key.0, head);
+        let assigned = self.assign(&mut head, order);
+        // An assignment that cannot be written is the order's fault; the head stands where it stood.
+        if head.next_slot > 0 {
+            ahead.heads.insert(key.0, head);
+        }
+        let (batch, sealed) = match assigned {
+            Ok(assigned) => assigned,
+            Err(error) => {
+                let _ = reply.send(Err(Code::BadItem.refuse(format!("the assignment cannot be made: {error}"))));
+                return Ok(());
+            }
+        };
         ahead.ids.insert(key, ahead.given.len());
         ahead.given.push(Given { batch, sealed, reply });
         Ok(())
     }
 
-    fn assign(&self, head: &mut Head, order: Order) -> Result<(SealedBatch, Sealed), SchedulerError> {
+    fn assign(&self, head: &mut Head, order: Order) -> Result<(SealedBatch, Sealed), SignError> {
         let assignment = head.next(order.draft, now_ms(), self.height.load(Ordering::Relaxed));
         let item = assignment.sign(&self.signer)?;
         head.next_slot = assignment.slot.saturating_add(1);

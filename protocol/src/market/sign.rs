@@ -4,7 +4,7 @@
 //! for the same claim are refused. The signature is ed25519 (strict) over `"weft/market/v1\0"` followed by those
 //! bytes; the object's id is the SHA-256 of the same. Clocks are inputs.
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::RefusalCode;
@@ -227,19 +227,17 @@ pub fn open<T: Body>(signed: &wire::Signed, context: &Context) -> Result<Object<
         return Err(malice("not in canonical form".to_owned()));
     }
     let preimage = preimage(bytes);
-    verify(signed, &claim.issuer, &preimage).map_err(|reason| malice(reason.to_owned()))?;
+    verify(signed, &claim.issuer, &preimage).map_err(malice)?;
     claim.body.check().map_err(malice)?;
     check_times(&claim, context)?;
     Ok(Object { id: Id::sha256(&preimage), claim, signed: signed.clone() })
 }
 
-fn verify(signed: &wire::Signed, issuer: &NodeKey, preimage: &[u8]) -> Result<(), &'static str> {
+fn verify(signed: &wire::Signed, issuer: &NodeKey, preimage: &[u8]) -> Result<(), String> {
     if AsRef::<[u8]>::as_ref(&signed.signer) != issuer.as_bytes() {
-        return Err("the signer is not the issuer");
+        return Err("the signer is not the issuer".to_owned());
     }
-    let key = VerifyingKey::from_bytes(issuer.as_bytes()).map_err(|_| "the issuer is no ed25519 key")?;
-    let signature = Signature::from_slice(signed.signature.as_ref()).map_err(|_| "the signature has not 64 bytes")?;
-    key.verify_strict(preimage, &signature).map_err(|_| "the signature does not verify")
+    issuer.verify(preimage, &signed.signature).map_err(|error| error.to_string())
 }
 
 fn check_times<T>(claim: &Claim<T>, context: &Context) -> Result<(), Rejection> {

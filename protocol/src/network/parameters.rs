@@ -11,7 +11,7 @@ pub struct NetworkParameters {
     pub shards: u16,
     /// Slots in a window, which ends with a state root. Default 32, 1 to 65,536.
     pub window: u32,
-    /// Largest data item a node accepts, in bytes. Default 10 MiB, 1 KiB to 64 MiB.
+    /// Largest data item a node accepts, in bytes. Default 10 MiB, 1 KiB to 11 MiB.
     pub max_item_bytes: u64,
     /// How far two honest clocks may differ, in milliseconds. Default 2,000, at most 60,000.
     pub max_clock_skew_ms: u64,
@@ -133,7 +133,8 @@ impl NetworkParameters {
     pub(super) const BOUNDS: [(u64, u64); 14] = [
         (1, 1_024),
         (1, 65_536),
-        (1_024, 64 * 1024 * 1024),
+        // One item and its frame fit a request of 12 MiB (node: the order lane).
+        (1_024, 11 * 1024 * 1024),
         (0, 60_000),
         (1, 32),
         (1, 32),
