@@ -31,10 +31,13 @@ use crate::{
     scheduler::LogStore,
 };
 
+mod gauges;
 mod read;
 mod results;
 mod submit;
 mod views;
+
+pub use gauges::Gauges;
 
 /// Slots of recent messages remembered, to find results without asking the scheduler.
 const RECENT: NonZeroUsize = crate::bounds::at_least_one(16_384);
@@ -71,6 +74,8 @@ pub struct Identity {
     pub height: Arc<AtomicU64>,
     /// Since when it runs.
     pub started: Instant,
+    /// The node's own gauges, in `registry`.
+    pub gauges: Gauges,
     /// All metrics.
     pub registry: Arc<prometheus_client::registry::Registry>,
 }
@@ -220,10 +225,13 @@ impl Door for Api {
     }
 
     async fn market(&self) -> Value {
-        match self.behind().market.view().await {
-            Some(view) => serde_json::to_value(view).unwrap_or_default(),
-            None => Value::Null,
+        let Some(view) = self.behind().market.view().await else { return Value::Null };
+        let mut view = serde_json::to_value(view).unwrap_or_default();
+        if let Some(members) = view.as_object_mut() {
+            let lost = serde_json::to_value(self.behind().messenger.leases_lost()).unwrap_or_default();
+            members.insert("lost".to_owned(), lost);
         }
+        view
     }
 
     fn activity(&self, limit: usize) -> Vec<Activity> {
@@ -239,6 +247,7 @@ impl Door for Api {
     }
 
     fn metrics(&self) -> String {
+        self.0.identity.gauges.set(&self.now());
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.0.identity.registry);

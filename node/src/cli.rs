@@ -127,8 +127,11 @@ pub fn command() -> clap::Command {
 
 /// Parses `args` (the program's name first), does what they say, prints, and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(e) if wants_json && e.use_stderr() => return failed(&misused(&e), true),
         Err(e) => return usage(&e),
     };
     let json = cli.json;
@@ -140,6 +143,19 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(done) => succeeded(&done, json),
         Err(error) => failed(&error, json),
     }
+}
+
+/// A mistake in the command line as the error document of `--json`.
+fn misused(error: &clap::Error) -> CliError {
+    use clap::error::ContextKind;
+    let text = error.render().to_string();
+    let (reason, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let mut out = CliError::new(Exit::Usage, words(reason.trim_start_matches("error: "))).fix(words(rest));
+    out.field = context(ContextKind::InvalidArg);
+    out.value = context(ContextKind::InvalidValue);
+    out
 }
 
 fn usage(error: &clap::Error) -> ExitCode {

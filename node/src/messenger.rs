@@ -21,7 +21,7 @@ mod service;
 mod store;
 mod worker;
 
-pub use lease::Leases;
+pub use lease::{Leases, LostLease};
 pub use service::{Messenger, MessengerError};
 pub use store::{Delivered, OutcomeStore, Progress};
 
@@ -69,6 +69,16 @@ impl MessengerHandle {
     /// The outcomes kept here.
     pub fn store(&self) -> &OutcomeStore {
         &self.tools.store
+    }
+
+    /// Leases this messenger holds as a payer and that are in force.
+    pub fn leases_held(&self) -> usize {
+        self.tools.leases.held()
+    }
+
+    /// Leases given up lately because their provider failed, oldest first.
+    pub fn leases_lost(&self) -> Vec<LostLease> {
+        self.tools.leases.lost()
     }
 
     /// Who evaluates `process` now.

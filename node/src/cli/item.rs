@@ -36,6 +36,17 @@ pub struct Body {
 }
 
 impl Body {
+    /// Refuses a module given where the data belongs: it would be spawned as text beside the example.
+    pub fn refuse_module(&self) -> CliResult<()> {
+        match &self.data {
+            Some(text) if text.ends_with(".wasm") => {
+                Err(CliError::usage("DATA", text, "looks like a module, and DATA is text for the process")
+                    .fix(format!("weft process spawn --module {text}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The bytes; `None` when no data was given.
     pub fn read(&self) -> CliResult<Option<Vec<u8>>> {
         match (&self.data, &self.file) {

@@ -66,7 +66,7 @@ impl Market {
         let client = self.connect.client()?;
         let view = client.get("/v1/market", &[]).await?;
         let names = Names::of(&client).await;
-        let parts = [offers(&view, &names), awards(&view, &names), leases(&view, &names), refusals(&view, &names)];
+        let parts = [offers(&view, &names), awards(&view, &names), leases(&view, &names), lost(&view, &names), refusals(&view, &names)];
         let next = newest_lease(&view).map(|lease| format!("weft market explain {}", table::short(&lease)));
         Ok(Done::new(parts.join("\n\n"), view)
             .next(next.unwrap_or_else(|| "weft process spawn --name hello".to_owned())))
@@ -164,6 +164,18 @@ fn leases(view: &Value, names: &Names) -> String {
     titled("Leases this node pays for", count, &rows)
 }
 
+/// Providers that were replaced, and why.
+fn lost(view: &Value, names: &Names) -> String {
+    let (count, newest) = newest(view, "lost");
+    let mut rows = Table::new(&["GIVEN UP (UTC)", "PROCESS", "PROVIDER", "WHY"]);
+    for entry in &newest {
+        let process = table::short(field(entry, "process").unwrap_or("-"));
+        let why = table::clip(field(entry, "why").unwrap_or("-"), 90);
+        rows.row([clock(entry, "at_ms"), process, names.at(entry, "provider"), why]);
+    }
+    titled("Leases this node gave up", count, &rows)
+}
+
 fn refusals(view: &Value, names: &Names) -> String {
     let (count, newest) = newest(view, "refusals");
     let mut rows = Table::new(&["REFUSED (UTC)", "BY", "TO", "CODE", "REASON"]);
@@ -234,7 +246,7 @@ fn explained(record: &AwardRecord, names: &Names) -> Done {
             provider,
             placed.score.to_string(),
             placed.pays_per_gfuel.to_string(),
-            table::clip(&placed.why, 70),
+            table::clip(&placed.why, 160),
         ]);
     }
     for left_out in &decision.excluded {
@@ -243,7 +255,7 @@ fn explained(record: &AwardRecord, names: &Names) -> Done {
             names.name(&left_out.provider.to_string()),
             "-".to_owned(),
             "-".to_owned(),
-            table::clip(&left_out.why, 70),
+            table::clip(&left_out.why, 160),
         ]);
     }
     let mut attempts = Table::new(&["AWARDED TO", "AT", "OUTCOME"]);

@@ -95,7 +95,10 @@ impl Publish {
         table.row(["module", &id.to_string()]).row(["format", &format]).row(["size", &table::bytes(size)]);
         let text = format!("Published {}.\n\n{}", self.file.display(), table.text());
         let json = json!({ "id": id, "format": format, "bytes": size, "name": self.name });
-        Ok(Done::new(text, json).next(format!("weft process spawn --module {id} --name hello")))
+        Ok(Done::new(text, json).next(match &self.name {
+            Some(name) => format!("weft process spawn --module {name} --name mine"),
+            None => format!("weft process spawn --module {id} --name mine"),
+        }))
     }
 }
 

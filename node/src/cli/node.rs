@@ -193,9 +193,16 @@ impl Init {
         table.row(["settings", &config.display().to_string()]).row(["key", key]).row(["wallet", wallet]);
         table.row(["network", &format!("{} {}", network.name(), network.id())]);
         let mut text = format!("Wrote {}.\n\n{}", self.dir.display(), table.text());
-        if !member {
-            text.push_str("\n\nThe registry of this network does not name the key yet. Its owner has to add:\n\n");
-            text.push_str(&entry);
+        let observes = roles.iter().all(|role| *role == Role::Gateway);
+        match (member, observes) {
+            (true, _) => {}
+            (false, true) => text.push_str("\n\nA gateway needs no place in the registry: it can run at once."),
+            (false, false) => text.push_str(&format!(
+                "\n\nIt cannot run yet: the registry of this network does not name the key. The network's owner has to add\n\
+                 the lines below to network.toml, and all nodes need the new file. Without that, roles = [\"gateway\"] in\n\
+                 {} has it join as an observer and door.\n\n{entry}",
+                config.display()
+            )),
         }
         let json = json!({ "config": config, "key": key, "wallet": wallet, "network": network.id(), "member": member, "registry_entry": entry });
         Done::new(text, json).next(format!("weft node run --config {}", config.display()))

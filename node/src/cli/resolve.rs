@@ -31,20 +31,37 @@ pub async fn process(client: &Client, text: &str) -> CliResult<Id> {
     };
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(CliError::new(
-            Exit::NotFound,
-            format!("no process of this name or id prefix among the {} this node knows", listed.len()),
-        )
-        .at("PROCESS", text)
-        .fix(format!(
-            "give a whole id, at least {MIN_PREFIX} of its characters, or the name; `weft process list` shows them"
-        ))),
+        [] => Err(unknown(text, listed.len(), &away(client).await)),
         several => {
             let shown: Vec<String> = several.iter().take(5).map(Id::to_string).collect();
             Err(CliError::usage("PROCESS", text, format!("fits {} processes: {}", several.len(), shown.join(" ")))
                 .fix("give the whole id"))
         }
     }
+}
+
+/// Schedulers that the node does not reach: it cannot list what they order.
+async fn away(client: &Client) -> Vec<String> {
+    let network = client.get("/v1/network", &[]).await.unwrap_or_default();
+    let members = network.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
+    let orders = |m: &&Value| {
+        m.get("roles").and_then(Value::as_array).is_some_and(|roles| roles.iter().any(|role| role == "scheduler"))
+    };
+    let away = members.iter().filter(orders).filter(|m| m.get("connected") == Some(&Value::Bool(false)));
+    away.filter_map(|m| field(m, "name").map(str::to_owned)).collect()
+}
+
+fn unknown(text: &str, listed: usize, away: &[String]) -> CliError {
+    let reason = format!("no process of this name or id prefix among the {listed} this node knows");
+    if away.is_empty() {
+        return CliError::new(Exit::NotFound, reason).at("PROCESS", text).fix(format!(
+            "give a whole id, at least {MIN_PREFIX} of its characters, or the name; `weft process list` shows them"
+        ));
+    }
+    let away = away.join(", ");
+    CliError::new(Exit::Unreachable, format!("{reason}, and it does not reach {away}, whose processes it cannot list"))
+        .at("PROCESS", text)
+        .fix(format!("bring {away} back (in a testnet: weft testnet start NODE), or give the whole id of the process"))
 }
 
 /// The processes the node knows, at most `limit`, in the order of their ids.

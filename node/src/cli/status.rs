@@ -13,6 +13,8 @@ use super::{
     table::{self, Table},
 };
 
+/// Winston in one AR.
+const WINSTON: u128 = 1_000_000_000_000;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// `weft status`.
@@ -65,8 +67,17 @@ async fn look(client: &Client) -> CliResult<Done> {
     table.row(["roles", &list(&status, "roles").join(", ")]);
     let uptime = status.get("uptime_seconds").and_then(Value::as_u64).unwrap_or(0);
     table.row(["up for", &table::duration(uptime)]);
-    for part in ["mesh", "work", "anchor"] {
-        table.row([part, &summary(status.get(part).unwrap_or(&Value::Null))]);
+    table.row(["peers", &peers(&status)]);
+    for (at, address) in list(status.get("mesh").unwrap_or(&Value::Null), "listen").iter().enumerate() {
+        table.row([if at == 0 { "listens on" } else { "" }, without_peer(address)]);
+    }
+    let work = status.get("work").unwrap_or(&Value::Null);
+    for (name, line) in [("ordering", ordering(work)), ("compute", compute(work))] {
+        table.row([name, &line]);
+    }
+    let anchor = status.get("anchor").unwrap_or(&Value::Null);
+    for (name, line) in anchoring(anchor) {
+        table.row([name, &line]);
     }
     let (head, exit) = if waits.is_empty() {
         ("Ready.".to_owned(), Exit::Ok)
@@ -81,17 +92,61 @@ fn list<'a>(value: &'a Value, name: &str) -> Vec<&'a str> {
     value.get(name).and_then(Value::as_array).map(|l| l.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
 }
 
-/// `name value` pairs of an object on one line; lists as their length, nested objects left to `--json`.
-fn summary(value: &Value) -> String {
-    let Some(members) = value.as_object() else { return "-".to_owned() };
-    let shown = members.iter().filter_map(|(name, value)| {
-        let name = name.replace('_', " ");
-        match value {
-            Value::Null | Value::Object(_) => None,
-            Value::Array(list) => Some(format!("{name} {}", list.len())),
-            Value::String(text) => Some(format!("{name} {}", table::clip(text, 12))),
-            other => Some(format!("{name} {other}")),
-        }
-    });
-    shown.collect::<Vec<_>>().join(", ")
+/// How many peers, and who is missing of the network file's members.
+fn peers(status: &Value) -> String {
+    let count = status.pointer("/mesh/peers").and_then(Value::as_array).map_or(0, Vec::len);
+    let members = status.pointer("/network/members").and_then(Value::as_array).cloned().unwrap_or_default();
+    let away = members.iter().filter(|m| m.get("connected") == Some(&Value::Bool(false)));
+    let away: Vec<&str> = away.filter_map(|m| field(m, "name")).collect();
+    if away.is_empty() { count.to_string() } else { format!("{count}; not connected: {}", away.join(", ")) }
 }
+
+/// A listen address without the node's own peer id, which only other nodes need (`--json` has it).
+fn without_peer(address: &str) -> &str {
+    address.split_once("/p2p/").map_or(address, |(address, _)| address)
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn ordering(work: &Value) -> String {
+    let (sealed, flushes) = (number(work, "sealed_since_start"), number(work, "log_flushes_since_start"));
+    format!("{sealed} sealed in {flushes} flushes since start; log {}", table::bytes(number(work, "log_bytes")))
+}
+
+fn compute(work: &Value) -> String {
+    let n = |name| number(work, name);
+    format!(
+        "{} attested since start; processes {} live, {} parked; {} evaluations waiting",
+        n("attested_since_start"),
+        n("live_processes"),
+        n("parked_processes"),
+        n("evaluations_waiting"),
+    )
+}
+
+/// The lines about anchoring, with what is wrong on a line of its own.
+fn anchoring(anchor: &Value) -> Vec<(&'static str, String)> {
+    if let Some(off) = field(anchor, "off") {
+        return vec![("anchoring", format!("off: {off}"))];
+    }
+    let n = |name| number(anchor, name);
+    let mut line = format!("items {} waiting, {} posted, {} confirmed", n("waiting"), n("posted"), n("confirmed"));
+    for (name, count) in [("reposted", n("reposted")), ("rebuilt", n("rebuilt"))] {
+        if count > 0 {
+            line.push_str(&format!("; bundles {name} {count}"));
+        }
+    }
+    let mut lines = vec![("anchoring", line)];
+    if let Some(winston) = field(anchor, "balance").and_then(|b| b.parse::<u128>().ok()) {
+        lines.push(("wallet", format!("{}.{:06} AR", winston / WINSTON, winston % WINSTON / 1_000_000)));
+    }
+    if let Some(trouble) = field(anchor, "trouble") {
+        lines.push(("TROUBLE", format!("anchoring: {}", table::printable(trouble))));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Where it sits: used by every command of `cli/` that prints more than a line.
 
+use std::io::IsTerminal as _;
+
 /// Rows of cells under a head, aligned with two spaces between columns.
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -97,12 +99,18 @@ pub fn clip(text: &str, max: usize) -> String {
 /// Text from a process for a terminal: line breaks, tabs and colours (`ESC [ … m`) stay, every other control character
 /// goes, so that nobody's output can move the cursor, set the title or answer back.
 pub fn printable(text: &str) -> String {
+    without_commands(text, std::io::stdout().is_terminal())
+}
+
+/// [`printable`] with colours kept or not: in a file or a pipe they are noise.
+fn without_commands(text: &str, colours: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let colour = colour_length(rest);
         let (head, tail) = rest.split_at_checked(colour.unwrap_or(c.len_utf8())).unwrap_or((rest, ""));
-        if colour.is_some() || !c.is_control() || matches!(c, '\n' | '\t') {
+        let kept = if colour.is_some() { colours } else { !c.is_control() || matches!(c, '\n' | '\t') };
+        if kept {
             out.push_str(head);
         }
         rest = tail;

@@ -1,12 +1,14 @@
 //! The leases this messenger holds as a payer, and what went wrong last for each process.
 
 use std::{
+    collections::VecDeque,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use lru::LruCache;
+use serde::Serialize;
 use weft_protocol::{Id, keys::NodeKey};
 
 use super::Tools;
@@ -16,8 +18,31 @@ use crate::{clock::now_ms, directory::Located, market::{Lease, Want}};
 const KEPT: NonZeroUsize = crate::bounds::at_least_one(10_000);
 /// How long a provider that failed a process is not asked again for it, while there are others.
 const SHUNNED: Duration = Duration::from_secs(20);
+/// Leases given up that are remembered for `weft market`; the oldest goes first.
+const LOST_KEPT: usize = 64;
 /// A lease is renewed when it has less than this left.
 const MARGIN_MS: u64 = 1_000;
+
+/// A lease that was given up because its provider failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostLease {
+    /// When, milliseconds of wall clock.
+    pub at_ms: u64,
+    /// The process.
+    pub process: Id,
+    /// The lease.
+    pub lease: Id,
+    /// Who failed.
+    pub provider: NodeKey,
+    /// How, for people.
+    pub why: String,
+}
+
+/// What is behind [`Leases`].
+struct Books {
+    by_process: LruCache<Id, Kept>,
+    lost: VecDeque<LostLease>,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -29,29 +54,44 @@ struct Kept {
 
 /// Leases by process. Cheap to clone.
 #[derive(Clone)]
-pub struct Leases(Arc<Mutex<LruCache<Id, Kept>>>);
+pub struct Leases(Arc<Mutex<Books>>);
 
 impl Default for Leases {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(LruCache::new(KEPT))))
+        Self(Arc::new(Mutex::new(Books { by_process: LruCache::new(KEPT), lost: VecDeque::new() })))
     }
 }
 
 impl Leases {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<T>(&self, process: &Id, f: impl FnOnce(&mut Kept) -> T) -> T {
-        f(self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_mut(*process, Kept::default))
+        f(self.books().by_process.get_or_insert_mut(*process, Kept::default))
+    }
+
+    /// Leases in force now.
+    pub fn held(&self) -> usize {
+        let now = now_ms();
+        let in_force = |kept: &Kept| kept.lease.as_ref().is_some_and(|lease| lease.expires_ms > now);
+        self.books().by_process.iter().filter(|(_, kept)| in_force(kept)).count()
+    }
+
+    /// The leases given up lately, oldest first.
+    pub fn lost(&self) -> Vec<LostLease> {
+        self.books().lost.iter().cloned().collect()
     }
 
     /// The lease in force.
     pub fn current(&self, process: &Id) -> Option<Lease> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lease = all.get(process)?.lease.clone()?;
+        let lease = self.books().by_process.get(process)?.lease.clone()?;
         (lease.expires_ms > now_ms().saturating_add(MARGIN_MS)).then_some(lease)
     }
 
     /// What went wrong last, if something did since the last success.
     pub fn trouble(&self, process: &Id) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).peek(process)?.trouble.clone()
+        self.books().by_process.peek(process)?.trouble.clone()
     }
 
     /// Notes why a process does not move.
@@ -66,13 +106,17 @@ impl Leases {
 
     /// Gives the lease up; its provider is not asked again for a while.
     pub fn drop_lease(&self, process: &Id, why: &str) {
-        self.with(process, |kept| {
+        let given_up = self.with(process, |kept| {
             kept.trouble = Some(why.to_owned());
             kept.shunned.retain(|(_, since)| since.elapsed() < SHUNNED);
-            if let Some(lease) = kept.lease.take() {
-                kept.shunned.push((lease.provider, Instant::now()));
-            }
+            kept.lease.take().inspect(|lease| kept.shunned.push((lease.provider, Instant::now())))
         });
+        let Some(Lease { id: lease, provider, .. }) = given_up else { return };
+        let lost = &mut self.books().lost;
+        if lost.len() >= LOST_KEPT {
+            lost.pop_front();
+        }
+        lost.push_back(LostLease { at_ms: now_ms(), process: *process, lease, provider, why: why.to_owned() });
     }
 
     /// Forgets the lease without blaming its provider: it ran out.

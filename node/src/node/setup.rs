@@ -25,7 +25,7 @@ use super::{Folders, Running, Teller, follow_height};
 use crate::{
     activity::ActivityLog,
     anchor::{self, AnchorConfig, AnchorHandle},
-    api::{Api, Behind, Identity},
+    api::{Api, Behind, Gauges, Identity},
     assigned::Finder,
     compute::{
         Engine, EngineConfig, Pool, PoolConfig,
@@ -239,6 +239,7 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
         opened.map_err(start_error("stores"))??
     };
     let mut registry = Registry::default();
+    let gauges = Gauges::register(&mut registry);
     let (network, inbound) = join_mesh(&checked, &mut registry)?;
     let mut tasks = JoinSet::new();
     let built = build(&checked, &folders, gateway, stores, &network, &mut tasks).await?;
@@ -252,6 +253,7 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
         roles: checked.config.roles.clone(),
         height: built.height,
         started: super::started(),
+        gauges,
         registry: Arc::new(registry),
     };
     let server = http::serve(Api::new(built.behind, identity), checked.config.http.clone(), shutdown)

@@ -54,7 +54,7 @@ impl Eval {
         let next = format!("weft process log {}", self.process);
         let json = json!({ "process": process, "message": item.id(), "submitted": submitted, "result": answer });
         if let Some(error) = result::error_of(&answer) {
-            return Ok(Done::new(format!("The process answered with an error:\n  {error}"), json)
+            return Ok(Done::new(format!("The process answered with an error:\n{}", result::indent(&error)), json)
                 .exit(Exit::Evaluation)
                 .next(next));
         }

@@ -75,7 +75,7 @@ pub fn report(called: &str, process: Id, message: Id, answer: &Value, submitted:
 pub fn text(answer: &Value) -> String {
     let mut parts = Vec::new();
     if let Some(error) = error_of(answer) {
-        parts.push(format!("The process answered with an error:\n  {error}"));
+        parts.push(format!("The process answered with an error:\n{}", indent(&error)));
     }
     if let Some(output) = output_of(answer) {
         parts.push(format!("Output:\n{}", indent(&output)));
@@ -93,11 +93,16 @@ pub fn text(answer: &Value) -> String {
     table::printable(&parts.join("\n\n"))
 }
 
+/// What an endless loop comes to.
+const OUT_OF_FUEL: &str = "out of fuel: it used all that the network allows one message (an endless loop?), and nothing \
+    of it was kept; the process goes on from before";
+
 /// The error of a result, if it is one. aos puts Lua errors in `Error`, or in `Output` with the word first.
 pub fn error_of(answer: &Value) -> Option<String> {
     match answer.get("Error")? {
         Value::Null => None,
         Value::String(text) if text.is_empty() => None,
+        Value::String(text) if text == "out of fuel" => Some(OUT_OF_FUEL.to_owned()),
         Value::String(text) => Some(table::printable(text)),
         Value::Object(empty) if empty.is_empty() => {
             Some("the evaluation was stopped (trap, or out of fuel)".to_owned())
@@ -145,8 +150,9 @@ pub fn tag<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
     tags.iter().find(|t| field(t, "name") == Some(name)).and_then(|t| field(t, "value"))
 }
 
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+/// Two spaces before each line, without blank lines at the ends.
+pub fn indent(text: &str) -> String {
+    text.trim_matches('\n').lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

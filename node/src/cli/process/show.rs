@@ -16,6 +16,14 @@ const SHOWN: usize = 20;
 /// `weft process show`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
+To recompute the election, for each scheduler in the network file:
+  draw  = 1 + the first 8 bytes (big endian) of SHA-256(\"ao/sched/elect/v1\" 00 ‖ seed ‖ process ‖ key)
+  score = 2^32 · (64 − log2(draw)), in integers
+  order by score / weight (the bond), lowest first; ties by key. The first take the seats.
+Seed, process and key are the 32 bytes that their base64url says. The seed of a development network (dev) is
+SHA-256(\"weft/seed/dev/v1\" ‖ network id). Messengers are drawn the same way with \"ao/msgr/elect/v1\" 00, the
+process's own scheduler last. Who computes is not drawn: the market awards it (weft market explain PROCESS-ID).
+
 Examples:
   weft process show hello
   weft process show hello --json                   with everything the election was drawn from")]
@@ -41,7 +49,10 @@ impl Show {
         table.row(["messengers", &messengers.join(", ")]);
         table.row([
             "compute",
-            &view.get("provider").filter(|p| !p.is_null()).map_or("no lease yet".to_owned(), |p| node(Some(p))),
+            &view.get("provider").filter(|p| !p.is_null()).map_or_else(
+                || "nobody yet: nothing was evaluated".to_owned(),
+                |p| format!("{}, by the market: weft market explain {}", node(Some(p)), table::short(&process.to_string())),
+            ),
         ]);
         let text = format!("{}\n\n{}", table.text(), election(&view));
         Ok(Done::new(text, view).next(format!("weft process log {}", self.process)))
@@ -84,8 +95,9 @@ fn election(view: &Value) -> String {
             number("l"),
         ]);
     }
-    let head =
-        "Elected: lowest score first; the score follows from seed, process and key (draw) and from the bond (weight)";
+    let head = "Scheduler, elected: order by SCORE / WEIGHT, lowest first (how to recompute it: weft process show --help)\n\
+        \x20 DRAW = 1 + first 8 bytes of SHA-256(\"ao/sched/elect/v1\" 00 ‖ seed ‖ process ‖ key); \
+        SCORE = 2^32 · (64 − log2 DRAW)";
     format!("{head}\n{}\n\n{}", inputs.text(), ranking.text())
 }
 

@@ -10,9 +10,12 @@ use crate::cli::{
     exit::{CliError, CliResult, Done, Exit},
     item::{self, Body, parse_tag},
     module, progress,
-    resolve::field,
-    table::Table,
+    resolve::{self, field},
+    table::{self, Table},
 };
+
+/// Processes searched for the same name.
+const NAMES_SEARCHED: usize = 1_000;
 
 /// `weft process spawn`.
 #[derive(Args, Debug)]
@@ -47,6 +50,7 @@ pub struct Spawn {
 
 impl Spawn {
     pub(super) async fn run(self) -> CliResult<Done> {
+        self.body.refuse_module()?;
         let client = self.connect.client()?;
         let signer = self.wallet.signer(&self.connect)?;
         let data = self.body.read()?.unwrap_or_else(|| b" ".to_vec());
@@ -63,21 +67,51 @@ impl Spawn {
         let item = item::sign(signer.as_ref(), "Process", None, &tags, &extra, data)?;
         let submitted = progress::during("having the process ordered", client.submit(item.raw().clone())).await?;
         let id = item.id();
-        Ok(report(&submitted, id, module, scheduler, self.name.as_deref()))
+        let namesakes = match &self.name {
+            Some(name) => resolve::processes(&client, NAMES_SEARCHED).await.map_or(0, |all| {
+                all.iter().filter(|p| field(p, "name") == Some(name) && field(p, "id") != Some(&id.to_string())).count()
+            }),
+            None => 0,
+        };
+        let spawned = Spawned { id, module, scheduler, elects: scheduler == network, example: self.module == module::EXAMPLE };
+        Ok(spawned.report(&submitted, self.name.as_deref(), namesakes))
     }
 }
 
-fn report(submitted: &Value, id: Id, module: Id, scheduler: Id, name: Option<&str>) -> Done {
-    let called = name.map_or_else(|| id.to_string(), str::to_owned);
-    let mut table = Table::pairs();
-    table
-        .row(["process", &id.to_string()])
-        .row(["module", &module.to_string()])
-        .row(["scheduler", &scheduler.to_string()]);
-    table.row(["receipt", field(submitted, "level").unwrap_or("sealed")]);
-    let text = format!("Spawned {called}.\n\n{}", table.text());
-    let json = json!({ "id": id, "name": name, "module": module, "scheduler": scheduler, "submitted": submitted });
-    Done::new(text, json).next(format!("weft process send {called} --action Increment --wait"))
+/// What was spawned.
+struct Spawned {
+    id: Id,
+    module: Id,
+    scheduler: Id,
+    /// The scheduler was left to the election.
+    elects: bool,
+    /// It runs the built-in example.
+    example: bool,
+}
+
+impl Spawned {
+    fn report(&self, submitted: &Value, name: Option<&str>, namesakes: usize) -> Done {
+        let Self { id, module, scheduler, .. } = *self;
+        // A name that fits several processes, or that a shell would split, is no use in the next command.
+        let simple = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+        let called = name.filter(|_| namesakes == 0).filter(simple).map_or_else(|| id.to_string(), str::to_owned);
+        let mut table = Table::pairs();
+        table.row(["process", &id.to_string()]).row(["module", &module.to_string()]);
+        let how = if self.elects { "elected by the network (weft process show tells who)" } else { "the one node it named" };
+        table.row(["scheduler", how]);
+        table.row(["receipt", field(submitted, "level").unwrap_or("sealed")]);
+        let shown = table::printable(name.unwrap_or(&called));
+        let mut text = format!("Spawned {shown}.\n\n{}", table.text());
+        if namesakes > 0 {
+            text.push_str(&format!("\n\n{namesakes} other process(es) have this name: commands need the id."));
+        }
+        let json = json!({ "id": id, "name": name, "module": module, "scheduler": scheduler, "submitted": submitted });
+        Done::new(text, json).next(if self.example {
+            format!("weft process send {called} --action Increment --wait")
+        } else {
+            format!("weft process eval {called} 'return 1 + 1'")
+        })
+    }
 }
 
 /// The address of the network the node belongs to.

@@ -26,11 +26,10 @@ fn bytes_in_human_units() {
 
 #[test]
 fn a_process_cannot_drive_the_terminal() {
-    assert_eq!(
-        printable("a\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\rb\n\tc"),
-        "a\u{1b}[31mred\u{1b}[0m]0;title[2Jb\n\tc"
-    );
-    assert_eq!(printable("\u{1b}["), "[");
+    let hostile = "a\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\rb\n\tc";
+    assert_eq!(without_commands(hostile, true), "a\u{1b}[31mred\u{1b}[0m]0;title[2Jb\n\tc");
+    assert_eq!(without_commands(hostile, false), "ared]0;title[2Jb\n\tc", "no colours in a file");
+    assert_eq!(without_commands("\u{1b}[", true), "[");
 }
 
 #[test]
