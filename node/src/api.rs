@@ -5,14 +5,17 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use lru::LruCache;
 use serde_json::Value;
-use weft_protocol::{Id, keys::NodeKey, network::Network, refusal::Code, wire::Refusal};
+use weft_protocol::{Id, keys::NodeKey, network::Network, refusal::Code};
 use weft_storage::arweave::gateway::Gateway;
 
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
     anchor::AnchorHandle,
     assigned::Finder,
     compute::service::ComputeHandle,
-    directory::{Directory, Located, LocateError},
+    directory::{Directory, LocateError, Located},
     door::{
         Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, ProcessSummary, ProcessView, Receipt,
         ResultsPage, ResultsRange, SlotResult, StatusView, Stored, Submitted,
@@ -136,14 +139,6 @@ impl Api {
     }
 }
 
-/// A failed look-up as a refusal to a peer.
-pub fn locate_refusal(error: &LocateError) -> Refusal {
-    match error {
-        LocateError::NotFound(_) => Code::UnknownProcess.refuse(error.to_string()),
-        LocateError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
-    }
-}
-
 /// A failed call as a failure a client understands.
 fn call_error(error: &CallError) -> DoorError {
     let kind = match error {
@@ -172,7 +167,13 @@ impl Door for Api {
         self.submit_item(raw).await
     }
 
-    async fn assign(&self, process: Id, tx: Id, exclude: Vec<String>, base_layer: bool) -> Result<Submitted, DoorError> {
+    async fn assign(
+        &self,
+        process: Id,
+        tx: Id,
+        exclude: Vec<String>,
+        base_layer: bool,
+    ) -> Result<Submitted, DoorError> {
         self.assign_item(process, tx, exclude, base_layer).await
     }
 

@@ -61,7 +61,13 @@ fn anchor_every_seconds() -> u64 {
 
 impl Default for OfferConfig {
     fn default() -> Self {
-        Self { price_per_gfuel: 100, max_leases: 1_000, max_memory_bytes: 1 << 30, modules: Vec::new(), max_price_per_gfuel: 1_000_000 }
+        Self {
+            price_per_gfuel: 100,
+            max_leases: 1_000,
+            max_memory_bytes: 1 << 30,
+            modules: Vec::new(),
+            max_price_per_gfuel: 1_000_000,
+        }
     }
 }
 

@@ -67,6 +67,16 @@ pub enum LocateError {
     },
 }
 
+impl LocateError {
+    /// The same as a refusal to a peer.
+    pub fn refusal(&self) -> wire::Refusal {
+        match self {
+            Self::NotFound(_) => Code::UnknownProcess.refuse(self.to_string()),
+            Self::Unavailable { .. } => Code::Unavailable.refuse(self.to_string()),
+        }
+    }
+}
+
 /// The directory. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory(Arc<Inner>);
@@ -83,7 +93,14 @@ struct Inner {
 impl Directory {
     /// A directory of `network` as `me` sees it; `log` holds the processes it orders itself.
     pub fn new(network: Network, me: NodeKey, peers: Peers, log: LogStore) -> Self {
-        Self(Arc::new(Inner { network, me, peers, log, known: Mutex::new(LruCache::new(KNOWN)), large: Mutex::new(LruCache::new(LARGE)) }))
+        Self(Arc::new(Inner {
+            network,
+            me,
+            peers,
+            log,
+            known: Mutex::new(LruCache::new(KNOWN)),
+            large: Mutex::new(LruCache::new(LARGE)),
+        }))
     }
 
     /// The network.

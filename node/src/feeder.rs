@@ -14,7 +14,11 @@ use bytes::Bytes;
 use weft_protocol::ans104::{DataItem, Profile};
 use weft_storage::store::{Direction, Position, Store, StoreError};
 
-use crate::{anchor::{AnchorError, AnchorHandle}, compute::service::ResultStore, scheduler::LogStore};
+use crate::{
+    anchor::{AnchorError, AnchorHandle},
+    compute::service::ResultStore,
+    scheduler::LogStore,
+};
 
 /// Records handed over at once.
 const AT_ONCE: usize = 500;
@@ -77,7 +81,9 @@ pub async fn run(folder: PathBuf, log: LogStore, results: ResultStore, anchor: A
     let (sealed, attested) = (cursor(&folder, "sealed"), cursor(&folder, "attested"));
     loop {
         let entries = log.after(sealed.get(), AT_ONCE)?;
-        let moved = feed(&anchor, &sealed, entries.into_iter().map(|(at, entry)| (at, vec![entry.item, entry.assignment]))).await?;
+        let moved =
+            feed(&anchor, &sealed, entries.into_iter().map(|(at, entry)| (at, vec![entry.item, entry.assignment])))
+                .await?;
         let signed = results.after(attested.get(), AT_ONCE)?;
         let more = feed(&anchor, &attested, signed.into_iter().map(|(at, raw)| (at, vec![raw]))).await?;
         if !moved && !more {
@@ -91,7 +97,11 @@ fn cursor(folder: &Path, name: &str) -> Cursor {
 }
 
 /// Hands records over; whether the cursor moved.
-async fn feed(anchor: &AnchorHandle, cursor: &Cursor, records: impl Iterator<Item = (u64, Vec<Bytes>)>) -> Result<bool, FeedError> {
+async fn feed(
+    anchor: &AnchorHandle,
+    cursor: &Cursor,
+    records: impl Iterator<Item = (u64, Vec<Bytes>)>,
+) -> Result<bool, FeedError> {
     let mut items = Vec::new();
     let mut last = None;
     for (at, raws) in records {

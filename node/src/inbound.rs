@@ -122,7 +122,8 @@ impl Services {
         let find = id("find", &query.find)?;
         let next_slot = self.log.head(&process).map_err(fault)?.ok_or_else(|| unknown(&process))?.next_slot;
         let slot = self.log.slot_of(&process, &find).map_err(fault)?;
-        let slot = slot.ok_or_else(|| Code::NotFound.refuse(format!("process {process} has no message or assignment {find}")))?;
+        let slot = slot
+            .ok_or_else(|| Code::NotFound.refuse(format!("process {process} has no message or assignment {find}")))?;
         let entries = self.log.entry(&process, slot).map_err(fault)?.into_iter().collect();
         Ok(wire::LogPage { entries, next_slot })
     }
@@ -132,14 +133,16 @@ impl Services {
         let heads = self.log.heads(Id::from_slice(&query.after).as_ref(), limit);
         let heads = heads.map_err(|e| Code::Internal.refuse(e.to_string()))?;
         let more = heads.len() == limit;
-        let heads = heads.iter().map(|h| wire::Head { process: id_bytes(&h.process), next_slot: h.next_slot }).collect();
+        let heads =
+            heads.iter().map(|h| wire::Head { process: id_bytes(&h.process), next_slot: h.next_slot }).collect();
         Ok(wire::Heads { heads, more })
     }
 
     fn item(&self, query: &wire::ItemQuery) -> Result<wire::Item, Refusal> {
         let id = id("id", &query.id)?;
         let item = self.log.item(&id).map_err(|e| Code::Internal.refuse(e.to_string()))?;
-        item.map(|item| wire::Item { item }).ok_or_else(|| Code::NotFound.refuse(format!("no item {id} in a log kept here")))
+        item.map(|item| wire::Item { item })
+            .ok_or_else(|| Code::NotFound.refuse(format!("no item {id} in a log kept here")))
     }
 
     fn process(&self, query: &wire::ProcessQuery) -> Result<wire::Process, Refusal> {
@@ -219,7 +222,8 @@ impl Services {
     /// A sealed batch: every assignment must be signed by the scheduler it names, for this process; and that scheduler must
     /// be the process's own, as far as this node knows the process.
     fn on_sealed(&self, shard: u16, batch: wire::SealedBatch) -> Judgement {
-        let (Some(process), Some(scheduler)) = (Id::from_slice(&batch.process), NodeKey::from_slice(&batch.scheduler)) else {
+        let (Some(process), Some(scheduler)) = (Id::from_slice(&batch.process), NodeKey::from_slice(&batch.scheduler))
+        else {
             return Judgement::Reject;
         };
         let network = self.directory.network();
@@ -228,7 +232,9 @@ impl Services {
             return Judgement::Reject;
         }
         for entry in &batch.entries {
-            let Ok(item) = crate::verified::item(entry.assignment.clone(), Profile::Strict) else { return Judgement::Reject };
+            let Ok(item) = crate::verified::item(entry.assignment.clone(), Profile::Strict) else {
+                return Judgement::Reject;
+            };
             let Ok(assignment) = Assignment::read(&item) else { return Judgement::Reject };
             if signer_key(&item) != Some(scheduler) || assignment.process != process {
                 return Judgement::Reject;

@@ -55,7 +55,9 @@ pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
             Some(target) => Ok(Purpose::Message(target)),
             None => Err("a message needs a target: the id of the process it is for".into()),
         },
-        None => Err(format!("tag Type = {:?}: must be \"Process\" or \"Message\"", item.tag("Type").unwrap_or_default())),
+        None => {
+            Err(format!("tag Type = {:?}: must be \"Process\" or \"Message\"", item.tag("Type").unwrap_or_default()))
+        }
     }
 }
 
@@ -161,7 +163,8 @@ impl Intake {
             Found::Transaction(json) => (Bytes::new(), json, Assigned::BaseLayer),
         };
         if item.len().max(assigned.len()) > self.max_bytes() {
-            return Err(Code::TooLarge.refuse(format!("{tx} is larger than the {} bytes this network allows", self.max_bytes())));
+            return Err(Code::TooLarge
+                .refuse(format!("{tx} is larger than the {} bytes this network allows", self.max_bytes())));
         }
         let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind) };
         self.scheduler.order(Order { process, draft, item, assigned, proof: request.proof }).await
@@ -171,9 +174,12 @@ impl Intake {
     /// have it ordered without its data, or a cranked one without its proof, and the real one would be told that it has a slot.
     async fn own_message(&self, process: Id, item: &DataItem) -> Result<wire::Sealed, Refusal> {
         let message = item.id();
-        let there = self.scheduler.log().slot_of(&process, &message).map_err(|e| Code::Internal.refuse(e.to_string()))?;
+        let there =
+            self.scheduler.log().slot_of(&process, &message).map_err(|e| Code::Internal.refuse(e.to_string()))?;
         if there.is_none() && item.tag(CRANK_TAG).is_some() {
-            return Err(Code::Forbidden.refuse(format!("{message} comes out of a process: it is ordered when it is delivered with its proof")));
+            return Err(Code::Forbidden.refuse(format!(
+                "{message} comes out of a process: it is ordered when it is delivered with its proof"
+            )));
         }
         let draft = Draft { message, ..Draft::default() };
         let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: None };

@@ -23,7 +23,7 @@ mod worker;
 
 pub use lease::{Leases, LostLease};
 pub use service::{Messenger, MessengerError};
-pub use store::{Delivered, OutcomeStore, Progress};
+pub use store::{Delivered, OutcomeStore};
 
 use crate::{activity::ActivityLog, anchor::AnchorHandle, directory::Directory, market::MarketHandle, peers::Peers};
 
@@ -92,7 +92,8 @@ impl MessengerHandle {
     /// # Errors
     /// A refusal: not evaluated within the wait (with the reason last seen), or a fault.
     pub async fn result(&self, query: &wire::ResultQuery) -> Result<wire::Result, Refusal> {
-        let process = Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
+        let process =
+            Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
         let wait = Duration::from_millis(query.wait_ms.into()).min(MAX_WAIT);
         let mut stored = self.tools.store.subscribe(&process);
         let fault = |e: weft_storage::store::StoreError| Code::Internal.refuse(e.to_string());
@@ -111,7 +112,9 @@ impl MessengerHandle {
                 }
             }
         };
-        tokio::time::timeout(wait, found).await.unwrap_or_else(|_| Err(Code::Timeout.refuse(self.why_not(&process, query.slot))))
+        tokio::time::timeout(wait, found)
+            .await
+            .unwrap_or_else(|_| Err(Code::Timeout.refuse(self.why_not(&process, query.slot))))
     }
 
     /// Why a slot has no outcome yet.
@@ -125,7 +128,8 @@ impl MessengerHandle {
     /// # Errors
     /// A refusal: bad query or a fault of the store.
     pub fn results(&self, query: &wire::ResultsQuery) -> Result<wire::Results, Refusal> {
-        let process = Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
+        let process =
+            Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
         self.tools.store.results(&process, query).map_err(|e| Code::Internal.refuse(e.to_string()))
     }
 
@@ -134,11 +138,13 @@ impl MessengerHandle {
     /// # Errors
     /// A refusal: unknown process, no provider, or what the provider said.
     pub async fn dry_run(&self, query: wire::DryRun) -> Result<wire::Result, Refusal> {
-        let process = Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
-        let located = self.tools.directory.locate(&process).await.map_err(|e| crate::api::locate_refusal(&e))?;
+        let process =
+            Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
+        let located = self.tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
         let mut failed = Vec::new();
         for _attempt in 0..3 {
-            let lease = self.tools.lease(&process, &located, &failed).await.map_err(|why| Code::Unavailable.refuse(why))?;
+            let lease =
+                self.tools.lease(&process, &located, &failed).await.map_err(|why| Code::Unavailable.refuse(why))?;
             let request = wire::DryRun {
                 lease: crate::scheduler::id_bytes(&lease.id),
                 scheduler: crate::scheduler::key_bytes(&located.scheduler),
@@ -146,7 +152,9 @@ impl MessengerHandle {
             };
             match self.tools.peers.dry_run(lease.provider, request).await {
                 Ok(result) => return Ok(result),
-                Err(crate::peers::CallError::Refused(refusal)) if refusal.is_final && Code::parse(&refusal.code) != Code::Internal => {
+                Err(crate::peers::CallError::Refused(refusal))
+                    if refusal.is_final && Code::parse(&refusal.code) != Code::Internal =>
+                {
                     return Err(refusal);
                 }
                 Err(error) => {

@@ -128,7 +128,12 @@ impl Teller {
                 self.directory.learn(spawn.item.clone(), spawn.assignment.clone());
             }
             let count = batch.entries.len();
-            self.activity.note("sealed", Some(process), batch.next_slot.checked_sub(1), format!("{count} message(s) sealed"));
+            self.activity.note(
+                "sealed",
+                Some(process),
+                batch.next_slot.checked_sub(1),
+                format!("{count} message(s) sealed"),
+            );
             self.messenger.sealed_if_on_duty(process, &self.me, batch.next_slot, batch.entries.clone());
             let topic = Topic::Sealed(self.network.shard_of(process));
             let data = wire::Gossip { body: Some(wire::gossip::Body::Sealed(batch)) }.encode_to_vec();

@@ -48,7 +48,8 @@ impl Net {
         let seeds: Vec<[u8; 32]> = (1..=count).map(|i| [i; 32]).collect();
         let (p2p, http): (Vec<u16>, Vec<u16>) = seeds.iter().map(|_| (free_port(), free_port())).unzip();
         let peer = weft_node::network::keys::peer_id(&Ed25519Signer::from_seed(seeds[0]).key()).unwrap();
-        let mut toml = format!("name = \"test\"\nboot = [\"/ip4/127.0.0.1/tcp/{}/p2p/{peer}\"]\n[parameters]\n", p2p[0]);
+        let mut toml =
+            format!("name = \"test\"\nboot = [\"/ip4/127.0.0.1/tcp/{}/p2p/{peer}\"]\n[parameters]\n", p2p[0]);
         for (i, seed) in seeds.iter().enumerate() {
             let key = Ed25519Signer::from_seed(*seed).key();
             toml += &format!(

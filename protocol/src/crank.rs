@@ -163,7 +163,8 @@ pub struct EntryError {
 pub fn deliveries(attestation: &Attestation, outcome: &Outcome) -> (Vec<Outgoing>, Vec<EntryError>) {
     let (mut out, mut bad) = (Vec::new(), Vec::new());
     let mut leaf = 0;
-    let lists = [(Kind::Message, &outcome.messages), (Kind::Spawn, &outcome.spawns), (Kind::Assign, &outcome.assignments)];
+    let lists =
+        [(Kind::Message, &outcome.messages), (Kind::Spawn, &outcome.spawns), (Kind::Assign, &outcome.assignments)];
     for (kind, entries) in lists {
         for (index, entry) in (0_u32..).zip(entries) {
             let text = crate::canonical::to_string(entry);
@@ -225,7 +226,12 @@ fn entry_data(entry: &Value) -> Vec<u8> {
     }
 }
 
-fn finish(attestation: &Attestation, id: CrankId, builder: ItemBuilder, mut tags: Vec<Tag>) -> Result<DataItem, String> {
+fn finish(
+    attestation: &Attestation,
+    id: CrankId,
+    builder: ItemBuilder,
+    mut tags: Vec<Tag>,
+) -> Result<DataItem, String> {
     tags.retain(|t| t.name != CRANK_TAG);
     tags.push(Tag::new(CRANK_TAG, id.to_string()));
     builder.tags(tags).sign(&id.signer(&attestation.subject.network)).map_err(|e| e.to_string())
@@ -305,9 +311,7 @@ fn assign(id: CrankId, entry: &Value) -> Result<Delivery, String> {
     };
     let exclude = match entry.get("Exclude") {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::String(names)) => {
-            names.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect()
-        }
+        Some(Value::String(names)) => names.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect(),
         _ => Vec::new(),
     };
     check_exclude(&exclude)?;
@@ -367,8 +371,12 @@ pub fn verify(
     let entry_text = std::str::from_utf8(&proof.entry).map_err(|_| fail("the entry is not text"))?;
     let entry = crate::canonical::parse(&proof.entry).map_err(|_| fail("the entry is not JSON"))?;
     let index = usize::try_from(proof.index).map_err(|_| fail("index too large"))?;
-    let siblings: Vec<Id> =
-        proof.path.iter().map(|h| Id::from_slice(h)).collect::<Option<_>>().ok_or_else(|| fail("a path hash is not 32 bytes"))?;
+    let siblings: Vec<Id> = proof
+        .path
+        .iter()
+        .map(|h| Id::from_slice(h))
+        .collect::<Option<_>>()
+        .ok_or_else(|| fail("a path hash is not 32 bytes"))?;
     let leaf = outbox_leaf(kind.list(), index, entry_text);
     let (at, count) = (usize::try_from(proof.leaf), usize::try_from(proof.leaves));
     let (Ok(at), Ok(count)) = (at, count) else { return Err(fail("leaf number too large")) };

@@ -113,8 +113,7 @@ pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: O
     let from_process = content.tags.iter().find(|t| t.name == "From-Process").map(|t| t.value.as_str());
     let excluded = |name: &str| assignment.exclude.iter().any(|e| e == name);
     let data = String::from_utf8_lossy(&content.data);
-    let tags: Vec<Tag> =
-        content.tags.iter().filter(|t| t.name != "From" && t.name != "Owner").cloned().collect();
+    let tags: Vec<Tag> = content.tags.iter().filter(|t| t.name != "From" && t.name != "Owner").cloned().collect();
     let json = MessageJson {
         id: content.id.to_string(),
         signature: (!excluded("Signature")).then(|| b64url(&content.signature)),
@@ -168,7 +167,10 @@ pub fn dry_run_json(process: &Id, caller: &Value, timestamp: u64, block_height: 
     json.insert("Owner".into(), owner.clone());
     json.insert("Target".into(), text("Target", &process.to_string()));
     json.insert("Anchor".into(), text("Anchor", "0"));
-    json.insert("From".into(), from_process.clone().or_else(|| caller.get("From").cloned()).unwrap_or_else(|| owner.clone()));
+    json.insert(
+        "From".into(),
+        from_process.clone().or_else(|| caller.get("From").cloned()).unwrap_or_else(|| owner.clone()),
+    );
     if from_process.is_some() {
         json.insert("Forwarded-By".into(), owner);
     }

@@ -61,7 +61,10 @@ impl Outcome {
         };
         let count = outcome.messages.len() + outcome.spawns.len() + outcome.assignments.len();
         if count > MAX_OUTBOX {
-            return Self::failed(json!(format!("the outbox has {count} entries; at most {MAX_OUTBOX} are allowed")), fuel);
+            return Self::failed(
+                json!(format!("the outbox has {count} entries; at most {MAX_OUTBOX} are allowed")),
+                fuel,
+            );
         }
         outcome.bounded()
     }
@@ -155,4 +158,31 @@ pub fn chain_start(process: &Id) -> Id {
 pub fn chain_next(before: &Id, assignment: &Id, outcome: &Id) -> Id {
     let hash = Sha256::new().chain_update(before.as_bytes()).chain_update(assignment.as_bytes());
     Id::from_bytes(hash.chain_update(outcome.as_bytes()).finalize().into())
+}
+
+/// Where the evaluation of a process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The next slot to evaluate.
+    pub next_slot: u64,
+    /// The outcome chain before that slot.
+    pub chain: Id,
+}
+
+impl Progress {
+    /// Nothing evaluated yet.
+    pub fn start(process: &Id) -> Self {
+        Self { next_slot: 0, chain: chain_start(process) }
+    }
+
+    /// Forty bytes for an index.
+    pub fn encode(&self) -> Vec<u8> {
+        [self.next_slot.to_be_bytes().as_slice(), self.chain.as_bytes()].concat()
+    }
+
+    /// Reads [`Progress::encode`]; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (slot, chain) = bytes.split_first_chunk::<8>()?;
+        Some(Self { next_slot: u64::from_be_bytes(*slot), chain: Id::from_slice(chain)? })
+    }
 }

@@ -36,7 +36,9 @@ impl Api {
                 if entry.assignment.slot > range.to_slot || range.until_ms.is_some_and(|until| at > until) {
                     return Ok(out);
                 }
-                if range.after_ms.is_none_or(|after| at > after) && out.entries.len() < usize::try_from(range.limit).unwrap_or(0) {
+                if range.after_ms.is_none_or(|after| at > after)
+                    && out.entries.len() < usize::try_from(range.limit).unwrap_or(0)
+                {
                     out.entries.push(shown(entry));
                 }
             }
@@ -77,9 +79,9 @@ impl Api {
         let query = wire::LogQuery { process: id_bytes(&process), from_slot: 0, limit: 1, find: id_bytes(&id) };
         let page = self.behind().peers.log(scheduler, query).await.map_err(|e| call_error(&e))?;
         let entry: Option<LogEntry> = page.entries.into_iter().next();
-        entry
-            .and_then(StoredEntry::read)
-            .ok_or_else(|| DoorError::new(ErrorKind::NotFound, format!("process {process} has no message or assignment {id}")))
+        entry.and_then(StoredEntry::read).ok_or_else(|| {
+            DoorError::new(ErrorKind::NotFound, format!("process {process} has no message or assignment {id}"))
+        })
     }
 
     pub(super) async fn receipt_of(&self, process: Id, message: Id) -> Result<Receipt, DoorError> {
@@ -98,7 +100,9 @@ impl Api {
             anchor: None,
         };
         let range = crate::door::ResultsRange { from_slot: slot, to_slot: slot, limit: 1, descending: false };
-        if let Some(result) = self.results_of(process, range).await.ok().and_then(|page| page.results.into_iter().next()) {
+        if let Some(result) =
+            self.results_of(process, range).await.ok().and_then(|page| page.results.into_iter().next())
+        {
             let item = DataItem::parse(result.attestation, Profile::History).ok();
             receipt.level = Level::Attested;
             receipt.provider = item.as_ref().and_then(signer_key).map(|key| self.node_ref(&key));
@@ -116,9 +120,12 @@ impl Api {
 
     /// Where an item stands on Arweave, as the gateway says now.
     async fn anchored(&self, id: Id) -> Option<Value> {
-        const QUERY: &str = "query($ids:[ID!]!){transactions(ids:$ids,first:1){edges{node{id bundledIn{id} block{height id}}}}}";
+        const QUERY: &str =
+            "query($ids:[ID!]!){transactions(ids:$ids,first:1){edges{node{id bundledIn{id} block{height id}}}}}";
         let answer = self.gateway().graphql(QUERY, json!({ "ids": [id] })).await.ok()?;
-        let node = answer.pointer("/transactions/edges/0/node").or_else(|| answer.pointer("/data/transactions/edges/0/node"))?;
+        let node = answer
+            .pointer("/transactions/edges/0/node")
+            .or_else(|| answer.pointer("/data/transactions/edges/0/node"))?;
         let height = node.pointer("/block/height").and_then(Value::as_u64)?;
         let tip = self.gateway().height().await.ok()?;
         let confirmations = tip.saturating_sub(height).saturating_add(1);
@@ -141,7 +148,9 @@ impl Api {
                 let tags = found.tags.into_iter().map(|t| (t.name, t.value)).collect();
                 Ok(Stored { id, tags, data: found.data })
             }
-            Err(GatewayError::NotFound(_)) => Err(DoorError::new(ErrorKind::NotFound, format!("no node and no gateway knows {id}"))),
+            Err(GatewayError::NotFound(_)) => {
+                Err(DoorError::new(ErrorKind::NotFound, format!("no node and no gateway knows {id}")))
+            }
             Err(error) => Err(DoorError::new(ErrorKind::BadGateway, error.to_string())),
         }
     }

@@ -15,11 +15,7 @@ use weft_protocol::{
 };
 
 use super::{Api, DoorError, ErrorKind, ResultsPage, ResultsRange, SlotResult, call_error};
-use crate::{
-    directory::Located,
-    peers::CallError,
-    scheduler::id_bytes,
-};
+use crate::{directory::Located, peers::CallError, scheduler::id_bytes};
 
 /// How long one messenger is given before the next is asked; a live one answers or says it is still evaluating.
 const ONE_ASK: Duration = Duration::from_secs(10);
@@ -35,7 +31,10 @@ impl Api {
         let located = self.locate(&process).await?;
         let messengers = self.behind().directory.messengers(&process, &located.scheduler);
         let until = Instant::now() + wait;
-        let mut last = DoorError::new(ErrorKind::Timeout, format!("slot {slot} of process {process} is not evaluated yet; ask again"));
+        let mut last = DoorError::new(
+            ErrorKind::Timeout,
+            format!("slot {slot} of process {process} is not evaluated yet; ask again"),
+        );
         loop {
             for messenger in &messengers {
                 let left = until.saturating_duration_since(Instant::now());
@@ -63,7 +62,9 @@ impl Api {
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let query = wire::ResultQuery { process: id_bytes(&process), slot, wait_ms };
         let silent = || CallError::Unreachable { node: to, reason: "no answer in time".into() };
-        tokio::time::timeout(wait + GRACE, self.behind().peers.result(to, query)).await.unwrap_or_else(|_| Err(silent()))
+        tokio::time::timeout(wait + GRACE, self.behind().peers.result(to, query))
+            .await
+            .unwrap_or_else(|_| Err(silent()))
     }
 
     async fn slot_of(&self, process: Id, message: Id) -> Result<u64, DoorError> {
@@ -127,8 +128,11 @@ impl Api {
     /// A result as the doors show it, checked: a compute node of the registry signed this outcome for this assignment, which
     /// the process's scheduler signed.
     fn slot_result(&self, process: Id, located: &Located, result: &wire::Result) -> Result<SlotResult, DoorError> {
-        let wrong = |why: String| DoorError::new(ErrorKind::BadGateway, format!("a messenger gave a result that does not hold: {why}"));
-        let verified = |raw: &bytes::Bytes| crate::verified::item(raw.clone(), Profile::Strict).map_err(|e| wrong(e.to_string()));
+        let wrong = |why: String| {
+            DoorError::new(ErrorKind::BadGateway, format!("a messenger gave a result that does not hold: {why}"))
+        };
+        let verified =
+            |raw: &bytes::Bytes| crate::verified::item(raw.clone(), Profile::Strict).map_err(|e| wrong(e.to_string()));
         let (signed, ordered) = (verified(&result.attestation)?, verified(&result.assignment)?);
         let attestation = Attestation::read(&signed).map_err(|e| wrong(e.to_string()))?;
         let assignment = Assignment::read(&ordered).map_err(|e| wrong(e.to_string()))?;

@@ -29,7 +29,9 @@ impl Api {
         if item.tag(CRANK_TAG).is_some() {
             return Err(DoorError::new(
                 ErrorKind::Forbidden,
-                format!("tag {CRANK_TAG} marks messages that the network itself carries between processes: leave it out"),
+                format!(
+                    "tag {CRANK_TAG} marks messages that the network itself carries between processes: leave it out"
+                ),
             ));
         }
         let (process, scheduler) = match purpose(&item).map_err(bad)? {
@@ -54,7 +56,9 @@ impl Api {
         match self.behind().compute.tools().machine.modules.inspect(id).await {
             Ok(()) => Ok(()),
             Err(Ok(why)) => Err(DoorError::new(ErrorKind::Unprocessable, why)),
-            Err(Err(error @ ModuleError::NotFound(_))) => Err(DoorError::new(ErrorKind::Unprocessable, error.to_string())),
+            Err(Err(error @ ModuleError::NotFound(_))) => {
+                Err(DoorError::new(ErrorKind::Unprocessable, error.to_string()))
+            }
             Err(Err(error)) => Err(DoorError::new(ErrorKind::Unavailable, error.to_string())),
         }
     }
@@ -66,7 +70,9 @@ impl Api {
         }
         let body = Some(wire::gossip::Body::Message(item.raw().clone()));
         let topic = Topic::Messages(self.network().shard_of(process));
-        if let Err(error) = self.behind().peers.network().publish(topic, wire::Gossip { body }.encode_to_vec().into()).await {
+        if let Err(error) =
+            self.behind().peers.network().publish(topic, wire::Gossip { body }.encode_to_vec().into()).await
+        {
             tracing::debug!(%error, "item not gossiped");
         }
     }
@@ -79,16 +85,16 @@ impl Api {
         base_layer: bool,
     ) -> Result<Submitted, DoorError> {
         let scheduler = self.locate(&process).await?.scheduler;
-        let request =
-            wire::Assign { process: id_bytes(&process), tx: id_bytes(&tx), exclude, base_layer, proof: None };
+        let request = wire::Assign { process: id_bytes(&process), tx: id_bytes(&tx), exclude, base_layer, proof: None };
         let sealed = self.behind().peers.assign(scheduler, request).await.map_err(|e| call_error(&e))?;
         let submitted = self.submitted(process, tx, &sealed)?;
         Ok(Submitted { id: submitted.assignment, ..submitted })
     }
 
     fn submitted(&self, process: Id, id: Id, sealed: &wire::Sealed) -> Result<Submitted, DoorError> {
-        let assignment = DataItem::parse(sealed.assignment.clone(), Profile::Strict)
-            .map_err(|e| DoorError::new(ErrorKind::BadGateway, format!("the scheduler's assignment cannot be read: {e}")))?;
+        let assignment = DataItem::parse(sealed.assignment.clone(), Profile::Strict).map_err(|e| {
+            DoorError::new(ErrorKind::BadGateway, format!("the scheduler's assignment cannot be read: {e}"))
+        })?;
         self.remember(process, id, sealed.slot);
         self.remember(process, assignment.id(), sealed.slot);
         Ok(Submitted {

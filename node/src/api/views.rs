@@ -44,7 +44,8 @@ impl Api {
         };
         let me = self.0.identity.key;
         let schedulers: Vec<_> = self.network().members(Role::Scheduler).map(|m| m.key).collect();
-        let reachable = schedulers.into_iter().filter(|key| *key == me || self.behind().peers.network().is_connected(key));
+        let reachable =
+            schedulers.into_iter().filter(|key| *key == me || self.behind().peers.network().is_connected(key));
         let asked = reachable.map(|key| {
             let query = query.clone();
             async move { (key, self.behind().peers.heads(key, query).await) }
@@ -53,7 +54,12 @@ impl Api {
         for (key, heads) in futures::future::join_all(asked).await {
             for head in heads.map(|h| h.heads).unwrap_or_default() {
                 if let Some(id) = Id::from_slice(&head.process) {
-                    list.push(ProcessSummary { id, name: None, next_slot: head.next_slot, scheduler: self.node_ref(&key) });
+                    list.push(ProcessSummary {
+                        id,
+                        name: None,
+                        next_slot: head.next_slot,
+                        scheduler: self.node_ref(&key),
+                    });
                 }
             }
         }
@@ -159,7 +165,9 @@ impl Api {
     fn alone(&self, turned_away: u64) -> String {
         let (name, id) = (self.network().name(), self.network().id());
         if turned_away == 0 {
-            return format!("no peers: check that a boot node of the network file is up, reachable and of network {name} ({id})");
+            return format!(
+                "no peers: check that a boot node of the network file is up, reachable and of network {name} ({id})"
+            );
         }
         format!(
             "no peers: turned away because they are of another network: {turned_away}; this node's network file says {name} \

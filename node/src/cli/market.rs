@@ -66,7 +66,13 @@ impl Market {
         let client = self.connect.client()?;
         let view = client.get("/v1/market", &[]).await?;
         let names = Names::of(&client).await;
-        let parts = [offers(&view, &names), awards(&view, &names), leases(&view, &names), lost(&view, &names), refusals(&view, &names)];
+        let parts = [
+            offers(&view, &names),
+            awards(&view, &names),
+            leases(&view, &names),
+            lost(&view, &names),
+            refusals(&view, &names),
+        ];
         let next = newest_lease(&view).map(|lease| format!("weft market explain {}", table::short(&lease)));
         Ok(Done::new(parts.join("\n\n"), view)
             .next(next.unwrap_or_else(|| "weft process spawn --name hello".to_owned())))

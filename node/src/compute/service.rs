@@ -29,10 +29,7 @@ use weft_protocol::{
 use weft_storage::blobs::Blobs;
 
 use super::{Engine, Pool};
-use crate::{
-    activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers,
-    scheduler::id_bytes,
-};
+use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers, scheduler::id_bytes};
 
 mod fold;
 mod modules;

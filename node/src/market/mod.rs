@@ -17,13 +17,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};

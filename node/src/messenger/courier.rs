@@ -22,11 +22,7 @@ use weft_protocol::{
 use weft_storage::store::StoreError;
 
 use super::{Delivered, Tools};
-use crate::{
-    directory::LocateError,
-    peers::CallError,
-    scheduler::id_bytes,
-};
+use crate::{directory::LocateError, peers::CallError, scheduler::id_bytes};
 
 /// Parcels held in all.
 const HELD: usize = 8_192;

@@ -12,7 +12,11 @@ use serde::Serialize;
 use weft_protocol::{Id, keys::NodeKey};
 
 use super::Tools;
-use crate::{clock::now_ms, directory::Located, market::{Lease, Want}};
+use crate::{
+    clock::now_ms,
+    directory::Located,
+    market::{Lease, Want},
+};
 
 /// Processes whose lease is remembered; forgetting one only means asking the market again.
 const KEPT: NonZeroUsize = crate::bounds::at_least_one(10_000);

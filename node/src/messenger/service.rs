@@ -1,10 +1,6 @@
 //! The messenger's loop: notices start workers, a sweep finds what notices missed.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -12,15 +8,19 @@ use tokio::{
 };
 use weft_protocol::{
     Id,
-    assignment::Assignment,
     ans104::{DataItem, Profile},
+    assignment::Assignment,
     keys::NodeKey,
     network::Role,
     wire::{HeadsQuery, LogEntry},
 };
 use weft_storage::store::StoreError;
 
-use super::{MAILBOX, MessengerHandle, Notice, OutcomeStore, Tools, courier::{Courier, CourierHandle}, worker::{Target, Worker}};
+use super::{
+    MAILBOX, MessengerHandle, Notice, OutcomeStore, Tools,
+    courier::{Courier, CourierHandle},
+    worker::{Target, Worker},
+};
 
 /// Time between two sweeps over the schedulers' heads.
 const SWEEP: Duration = Duration::from_secs(3);
@@ -165,7 +165,9 @@ async fn sweep_one(tools: &Tools, own: &mpsc::Sender<Notice>, scheduler: NodeKey
     }
     let mut after = bytes::Bytes::new();
     for _page in 0..PAGES {
-        let Ok(page) = tools.peers.heads(scheduler, HeadsQuery { after: after.clone(), limit: PAGE }).await else { return Ok(()) };
+        let Ok(page) = tools.peers.heads(scheduler, HeadsQuery { after: after.clone(), limit: PAGE }).await else {
+            return Ok(());
+        };
         for head in &page.heads {
             let Some(process) = Id::from_slice(&head.process) else { continue };
             if on_duty(tools, &process, &scheduler) && is_behind(&tools.store, &process, head.next_slot)? {

@@ -15,7 +15,7 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     attestation::Attestation,
     crank::CrankId,
-    outcome::chain_start,
+    outcome::Progress,
     wire::{self, ResultsQuery},
 };
 use weft_storage::store::{Direction, IndexBatch, Position, Store, StoreError};
@@ -34,15 +34,6 @@ pub enum Delivered {
     Done,
     /// Its target refused it for good.
     Refused,
-}
-
-/// Where a process stands here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The next slot to evaluate.
-    pub next_slot: u64,
-    /// The outcome chain before that slot.
-    pub chain: Id,
 }
 
 /// The store. Cheap to clone. Reads block on disk at worst.
@@ -91,9 +82,8 @@ fn reduce_outcome(position: Position, body: &[u8], batch: &mut IndexBatch) {
     let Ok(item) = DataItem::parse(result.attestation.clone(), Profile::History) else { return };
     let Ok(attestation) = Attestation::read(&item) else { return };
     let slot = result.slot.to_be_bytes();
-    let mut progress = result.slot.saturating_add(1).to_be_bytes().to_vec();
-    progress.extend_from_slice(attestation.verdict.chain_after.as_bytes());
-    batch.insert(key(b'p', &result.process, &[]), progress);
+    let progress = Progress { next_slot: result.slot.saturating_add(1), chain: attestation.verdict.chain_after };
+    batch.insert(key(b'p', &result.process, &[]), progress.encode());
     batch.insert(key(b'o', &result.process, &slot), position.to_bytes());
     batch.insert(key(b'm', &result.process, attestation.subject.message.as_bytes()), slot);
     batch.insert(key(b'm', &result.process, attestation.subject.assignment.as_bytes()), slot);
@@ -192,10 +182,7 @@ impl OutcomeStore {
     /// When the index cannot be read.
     pub fn progress(&self, process: &Id) -> Result<Progress, StoreError> {
         let value = self.store.get(&key(b'p', process.as_bytes(), &[]))?;
-        let read = value.as_deref().and_then(|v| v.split_first_chunk::<8>());
-        let parsed = read.and_then(|(slot, chain)| Some((u64::from_be_bytes(*slot), Id::from_slice(chain)?)));
-        let (next_slot, chain) = parsed.unwrap_or_else(|| (0, chain_start(process)));
-        Ok(Progress { next_slot, chain })
+        Ok(value.as_deref().and_then(Progress::decode).unwrap_or_else(|| Progress::start(process)))
     }
 
     /// The outcome of a slot.
@@ -244,7 +231,9 @@ impl OutcomeStore {
         let from = key(b'o', process.as_bytes(), &start.to_be_bytes());
         let mut size = 0;
         for (_, value) in self.store.scan(&prefix, Some(&from), limit.saturating_add(1), direction)? {
-            let Some(result) = Position::from_slice(&value).map(|p| self.at(p)).transpose()?.flatten() else { continue };
+            let Some(result) = Position::from_slice(&value).map(|p| self.at(p)).transpose()?.flatten() else {
+                continue;
+            };
             if result.slot < query.from_slot || result.slot > last {
                 break;
             }

@@ -10,12 +10,15 @@ use weft_protocol::{
     attestation::{Attestation, signer_key},
     crank::{self, Kind, Outgoing},
     keys::NodeKey,
-    outcome::{self, Outcome, chain_next},
+    outcome::{self, Outcome, Progress, chain_next},
     wire::{self, LogEntry},
 };
 use weft_storage::store::StoreError;
 
-use super::{Delivered, Progress, Tools, courier::{CourierHandle, Parcel}};
+use super::{
+    Delivered, Tools,
+    courier::{CourierHandle, Parcel},
+};
 use crate::{
     directory::Located,
     peers::CallError,
@@ -99,7 +102,9 @@ impl Worker {
         let target = self.target.borrow_and_update().clone();
         if progress.next_slot < target.next_slot {
             // A process that cannot be found has no log to follow now: if it is one, the sweep brings it again.
-            let Ok(located) = self.tools.directory.locate(&self.process).await else { return Ok(Some(target.next_slot)) };
+            let Ok(located) = self.tools.directory.locate(&self.process).await else {
+                return Ok(Some(target.next_slot));
+            };
             return match self.evaluate(progress, &located, &target).await {
                 Ok(()) => Ok(None),
                 Err(Trouble::Other(_)) if self.log_ends_at(&located, progress.next_slot).await => {
@@ -154,7 +159,9 @@ impl Worker {
         let name = self.tools.directory.name(provider);
         let why = format!("{name} did not evaluate: {error}");
         match error {
-            CallError::Refused(refusal) if ["expired", "lease_limit"].contains(&refusal.code.as_str()) => self.tools.leases.end_lease(&self.process),
+            CallError::Refused(refusal) if ["expired", "lease_limit"].contains(&refusal.code.as_str()) => {
+                self.tools.leases.end_lease(&self.process)
+            }
             CallError::Refused(refusal) if refusal.code == "unavailable" => {}
             _ => {
                 self.tools.activity.note("refused", Some(self.process), None, why.clone());
@@ -193,10 +200,16 @@ impl Worker {
             let checks = [
                 (signer_key(&item) == Some(*provider), "it is not signed by the provider"),
                 (subject.network == network && subject.process == self.process, "it is about something else"),
-                (subject.slot == slot && result.slot == slot && assigned.slot == slot, "the slot is not the one asked for"),
+                (
+                    subject.slot == slot && result.slot == slot && assigned.slot == slot,
+                    "the slot is not the one asked for",
+                ),
                 (assigned.process == self.process, "the assignment is of another process"),
                 (signer_key(&assignment) == Some(located.scheduler), "the assignment is not the scheduler's"),
-                (subject.assignment == assignment.id() && subject.message == assigned.message, "it is about another message"),
+                (
+                    subject.assignment == assignment.id() && subject.message == assigned.message,
+                    "it is about another message",
+                ),
                 (Some(subject.module) == located.module(), "another module was run"),
                 (verdict.outcome == outcome.hash(), "the outcome is not the one signed"),
                 (verdict.outbox_root == outcome.outbox_root(), "the outbox root is wrong"),

@@ -103,18 +103,26 @@ struct Checked {
 }
 
 fn read(field: &'static str, path: &Path) -> Result<String, NodeError> {
-    fs::read_to_string(path).map_err(|e: io::Error| NodeError::File { field, path: path.to_owned(), reason: e.to_string() })
+    fs::read_to_string(path).map_err(|e: io::Error| NodeError::File {
+        field,
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })
 }
 
 fn check(config: NodeConfig) -> Result<Checked, NodeError> {
     let file = |field, path: &Path, reason: String| NodeError::File { field, path: path.to_owned(), reason };
     let network = Network::parse(&read("network", &config.network)?)
         .map_err(|e| file("network", &config.network, e.to_string()))?;
-    let jwk: Jwk = serde_json::from_str(&read("key", &config.key)?).map_err(|e| file("key", &config.key, e.to_string()))?;
-    let seed = jwk.ed25519_seed().map_err(|e| file("key", &config.key, format!("{e}; make one with `weft keys new --type ed25519`")))?;
+    let jwk: Jwk =
+        serde_json::from_str(&read("key", &config.key)?).map_err(|e| file("key", &config.key, e.to_string()))?;
+    let seed = jwk
+        .ed25519_seed()
+        .map_err(|e| file("key", &config.key, format!("{e}; make one with `weft keys new --type ed25519`")))?;
     let wallet = match &config.wallet {
         Some(path) => {
-            let jwk: Jwk = serde_json::from_str(&read("wallet", path)?).map_err(|e| file("wallet", path, e.to_string()))?;
+            let jwk: Jwk =
+                serde_json::from_str(&read("wallet", path)?).map_err(|e| file("wallet", path, e.to_string()))?;
             Some(jwk)
         }
         None => None,
@@ -148,8 +156,13 @@ fn check_roles(config: &NodeConfig, network: &Network, key: &NodeKey) -> Result<
     }
     for role in Role::ALL.into_iter().filter(|r| *r != Role::Gateway) {
         let reason = match (carried(role), registered.contains(&role)) {
-            (true, false) => format!("network {} does not register key {key} for it: leave it out, or join its registry", network.name()),
-            (false, true) => format!("network {} registers key {key} for it, and others will count on it: add it", network.name()),
+            (true, false) => format!(
+                "network {} does not register key {key} for it: leave it out, or join its registry",
+                network.name()
+            ),
+            (false, true) => {
+                format!("network {} registers key {key} for it, and others will count on it: add it", network.name())
+            }
             _ => continue,
         };
         return Err(NodeError::Value { field: "roles", value: role.name().to_owned(), reason });
@@ -193,7 +206,11 @@ fn open_stores(folders: &Folders) -> Result<Stores, NodeError> {
 
 fn multiaddrs(field: &'static str, texts: &[String]) -> Result<Vec<Multiaddr>, NodeError> {
     let parse = |text: &String| {
-        text.parse().map_err(|e| NodeError::Value { field, value: text.clone(), reason: format!("not a multiaddr: {e}") })
+        text.parse().map_err(|e| NodeError::Value {
+            field,
+            value: text.clone(),
+            reason: format!("not a multiaddr: {e}"),
+        })
     };
     texts.iter().map(parse).collect()
 }
@@ -230,8 +247,11 @@ fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
 pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Result<Running, NodeError> {
     let checked = check(config)?;
     let folders = Folders(checked.config.data.clone());
-    fs::create_dir_all(&folders.0)
-        .map_err(|e| NodeError::File { field: "data", path: folders.0.clone(), reason: e.to_string() })?;
+    fs::create_dir_all(&folders.0).map_err(|e| NodeError::File {
+        field: "data",
+        path: folders.0.clone(),
+        reason: e.to_string(),
+    })?;
     let gateway = gateway(&checked)?;
     let stores = {
         let folders = Folders(folders.0.clone());
@@ -268,7 +288,8 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
 
 fn gateway(checked: &Checked) -> Result<Gateway, NodeError> {
     let mut config = GatewayConfig::new(checked.config.gateways.clone());
-    config.max_body = GATEWAY_BODY.max(usize::try_from(checked.network.parameters().max_item_bytes).unwrap_or(GATEWAY_BODY) * 2);
+    config.max_body =
+        GATEWAY_BODY.max(usize::try_from(checked.network.parameters().max_item_bytes).unwrap_or(GATEWAY_BODY) * 2);
     Gateway::new(config).map_err(start_error("gateway client"))
 }
 
@@ -423,7 +444,8 @@ fn start_market(
         sequence: folder.join("sequence"),
     };
     let (gossip, mut published) = mpsc::channel::<wire::Gossip>(64);
-    let (handle, task) = market::start(config, Asker(peers.clone()), SystemClock, gossip).map_err(start_error("market"))?;
+    let (handle, task) =
+        market::start(config, Asker(peers.clone()), SystemClock, gossip).map_err(start_error("market"))?;
     tasks.spawn(async move { ("market", task.await.map_or_else(|e| e.to_string(), |()| "it returned".to_owned())) });
     let mesh = peers.network().clone();
     tasks.spawn(async move {
@@ -444,7 +466,8 @@ fn start_anchor(checked: &Checked, folders: &Folders, gateway: &Gateway) -> Resu
         return Ok(None);
     };
     let path = checked.config.wallet.clone().unwrap_or_default();
-    let wallet = RsaSigner::from_jwk(wallet).map_err(|e| NodeError::File { field: "wallet", path, reason: e.to_string() })?;
+    let wallet =
+        RsaSigner::from_jwk(wallet).map_err(|e| NodeError::File { field: "wallet", path, reason: e.to_string() })?;
     let mut config = AnchorConfig::new(folders.of("anchor"), gateway.clone(), Arc::new(wallet));
     config.rules.confirmations = checked.network.parameters().anchor.confirmations.into();
     config.every = Duration::from_secs(checked.config.anchor_every_seconds.max(1));

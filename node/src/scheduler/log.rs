@@ -1,7 +1,8 @@
 //! The logs a scheduler keeps: journal records and the index over them.
 //!
 //! A record is one `wire::SealedBatch` of one entry. Index: `h`+process → head; `e`+process+slot → position; `i`+process+id
-//! → slot, for message and assignment ids; `x`+item id → process+slot, to find an item by its id alone; `q`+position, to walk
+//! → slot, for message and assignment ids; `x`+item id → process+slot, to find an item by its id alone; `c`+process+hash of
+//! a crank's identity → slot; `q`+position, to walk
 //! all entries in the order they were sealed.
 
 use std::path::Path;
@@ -80,6 +81,9 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
         batch.insert(key(b'q', &[&position.to_bytes()]), []);
         batch.insert(key(b'i', &[process.as_bytes(), message.as_bytes()]), slot);
         batch.insert(key(b'i', &[process.as_bytes(), entry.assignment_id.as_bytes()]), slot);
+        if let Some(crank) = &entry.assignment.crank {
+            batch.insert(key(b'c', &[process.as_bytes(), Id::sha256(crank.as_bytes()).as_bytes()]), slot);
+        }
         if entry.assignment.assigned.is_none() {
             batch.insert(key(b'x', &[message.as_bytes()]), [process.as_bytes().as_slice(), &slot].concat());
         }
@@ -133,6 +137,15 @@ impl LogStore {
     /// When the index cannot be read.
     pub fn slot_of(&self, process: &Id, id: &Id) -> Result<Option<u64>, StoreError> {
         let value = self.0.get(&key(b'i', &[process.as_bytes(), id.as_bytes()]))?;
+        Ok(value.and_then(|b| b.as_ref().try_into().ok()).map(u64::from_be_bytes))
+    }
+
+    /// The slot of a crank, by its identity: what was delivered once is not ordered again, whatever its bytes are.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn slot_of_crank(&self, process: &Id, crank: &str) -> Result<Option<u64>, StoreError> {
+        let value = self.0.get(&key(b'c', &[process.as_bytes(), Id::sha256(crank.as_bytes()).as_bytes()]))?;
         Ok(value.and_then(|b| b.as_ref().try_into().ok()).map(u64::from_be_bytes))
     }
 

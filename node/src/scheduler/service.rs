@@ -58,7 +58,7 @@ struct Given {
 struct Ahead {
     heads: HashMap<Id, Head>,
     given: Vec<Given>,
-    /// (process, message) → number in `given`.
+    /// (process, message) and (process, hash of the crank) → number in `given`.
     ids: HashMap<(Id, Id), usize>,
     /// Answers to repeats of an order in this very batch: (number in `given`, where the answer goes).
     repeats: Vec<(usize, oneshot::Sender<Result<Sealed, Refusal>>)>,
@@ -130,7 +130,10 @@ impl Scheduler {
             let _ = reply.send(Ok(sealed));
             return Ok(());
         }
-        if let Some(number) = ahead.ids.get(&(order.process, order.draft.message)) {
+        let crank = order.draft.crank.as_ref().map(|crank| Id::sha256(crank.as_bytes()));
+        let keys = [Some(order.draft.message), crank].into_iter().flatten().map(|id| (order.process, id));
+        let keys: Vec<(Id, Id)> = keys.collect();
+        if let Some(number) = keys.iter().find_map(|key| ahead.ids.get(key)) {
             ahead.repeats.push((*number, reply));
             return Ok(());
         }
@@ -147,11 +150,11 @@ impl Scheduler {
                 return Ok(());
             }
         };
-        let key = (order.process, order.draft.message);
+        let process = order.process;
         let assigned = self.assign(&mut head, order);
         // An assignment that cannot be written is the order's fault; the head stands where it stood.
         if head.next_slot > 0 {
-            ahead.heads.insert(key.0, head);
+            ahead.heads.insert(process, head);
         }
         let (batch, sealed) = match assigned {
             Ok(assigned) => assigned,
@@ -160,7 +163,7 @@ impl Scheduler {
                 return Ok(());
             }
         };
-        ahead.ids.insert(key, ahead.given.len());
+        ahead.ids.extend(keys.into_iter().map(|key| (key, ahead.given.len())));
         ahead.given.push(Given { batch, sealed, reply });
         Ok(())
     }
@@ -193,8 +196,22 @@ impl Scheduler {
 
     /// The slot this order has already.
     fn existing(&self, order: &Order) -> Result<Option<Sealed>, StoreError> {
-        let Some(slot) = self.log.slot_of(&order.process, &order.draft.message)? else { return Ok(None) };
-        Ok(self.log.entry(&order.process, slot)?.and_then(super::StoredEntry::read).map(|entry| Sealed {
+        let slot = match &order.draft.crank {
+            Some(crank) => self.log.slot_of_crank(&order.process, crank)?,
+            None => None,
+        };
+        let slot = match slot {
+            Some(slot) => Some(slot),
+            None => self.log.slot_of(&order.process, &order.draft.message)?,
+        };
+        let Some(slot) = slot else { return Ok(None) };
+        let entry = self.log.entry(&order.process, slot)?.and_then(super::StoredEntry::read);
+        // The index also leads from an assignment's id to its slot: that is not this message.
+        let same = entry.filter(|e| {
+            e.assignment.message == order.draft.message
+                || (order.draft.crank.is_some() && e.assignment.crank == order.draft.crank)
+        });
+        Ok(same.map(|entry| Sealed {
             process: id_bytes(&order.process),
             slot,
             timestamp_ms: entry.assignment.timestamp,

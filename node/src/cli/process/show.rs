@@ -51,7 +51,13 @@ impl Show {
             "compute",
             &view.get("provider").filter(|p| !p.is_null()).map_or_else(
                 || "nobody yet: nothing was evaluated".to_owned(),
-                |p| format!("{}, by the market: weft market explain {}", node(Some(p)), table::short(&process.to_string())),
+                |p| {
+                    format!(
+                        "{}, by the market: weft market explain {}",
+                        node(Some(p)),
+                        table::short(&process.to_string())
+                    )
+                },
             ),
         ]);
         let text = format!("{}\n\n{}", table.text(), election(&view));

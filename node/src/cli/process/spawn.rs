@@ -73,7 +73,8 @@ impl Spawn {
             }),
             None => 0,
         };
-        let spawned = Spawned { id, module, scheduler, elects: scheduler == network, example: self.module == module::EXAMPLE };
+        let spawned =
+            Spawned { id, module, scheduler, elects: scheduler == network, example: self.module == module::EXAMPLE };
         Ok(spawned.report(&submitted, self.name.as_deref(), namesakes))
     }
 }
@@ -97,7 +98,8 @@ impl Spawned {
         let called = name.filter(|_| namesakes == 0).filter(simple).map_or_else(|| id.to_string(), str::to_owned);
         let mut table = Table::pairs();
         table.row(["process", &id.to_string()]).row(["module", &module.to_string()]);
-        let how = if self.elects { "elected by the network (weft process show tells who)" } else { "the one node it named" };
+        let how =
+            if self.elects { "elected by the network (weft process show tells who)" } else { "the one node it named" };
         table.row(["scheduler", how]);
         table.row(["receipt", field(submitted, "level").unwrap_or("sealed")]);
         let shown = table::printable(name.unwrap_or(&called));

@@ -19,7 +19,10 @@ pub(super) fn up(plan: &Plan, dir: &Path, notices: &[String]) -> String {
     let mut parts =
         vec![format!("{} is up: {} nodes and an Arweave stand-in, on this machine only.", plan.name, plan.nodes.len())];
     parts.extend((!notices.is_empty()).then(|| {
-        format!("  NOTE: {} of the usual ports were taken; the addresses below are the ones in use (said above)", notices.len())
+        format!(
+            "  NOTE: {} of the usual ports were taken; the addresses below are the ones in use (said above)",
+            notices.len()
+        )
     }));
     let mut network = Table::pairs();
     network.row(["network id", &plan.id.to_string()]);

@@ -8,7 +8,7 @@ use weft_protocol::{
     assignment::{Assignment, Head},
     attestation::{Attestation, Subject, Verdict, signer_key},
     message::{Content, Party, env_json, message_json},
-    outcome::{Outcome, chain_next},
+    outcome::{Outcome, Progress, chain_next},
     refusal::Code,
     wire::{self, LogEntry, Refusal},
 };
@@ -17,7 +17,6 @@ use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault};
 use crate::{
     compute::{Evaluation, Job, Module},
     directory::Located,
-    messenger::Progress,
     network::Topic,
     scheduler::{entry_content, id_bytes},
 };
@@ -101,7 +100,7 @@ fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
 
 /// The fold as the result store has it: the head follows from the last result's assignment.
 async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
-    let located = tools.directory.locate(&process).await.map_err(|e| crate::api::locate_refusal(&e))?;
+    let located = tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
     let module = located.module().ok_or_else(|| Code::BadModule.refuse("the process names no module"))?;
     let module = tools.machine.modules.load(module).await.map_err(|error| match error {
         ModuleError::NotFound(_) => Code::Unavailable.refuse(error.to_string()),
@@ -109,11 +108,11 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
     })?;
     let env = env_json(&Party::of(&located.item), &module.party, &tools.network.address());
     let env = owner_in_env(tools, &located, env, &module.party)?;
-    let mut fold =
-        Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located };
+    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located };
     if let Some(last) = progress.next_slot.checked_sub(1) {
         let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
-        let result = result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
+        let result =
+            result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
         fold.move_to(&result.assignment)?;
     }
     Ok(fold)
@@ -132,7 +131,8 @@ fn owner_in_env(tools: &ComputeTools, located: &Located, env: String, module: &P
 impl Fold {
     /// Sets the head to just after `assignment`, an item this node has checked before.
     fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
-        let broken = |e: &dyn std::fmt::Display| Code::Internal.refuse(format!("a stored assignment cannot be read: {e}"));
+        let broken =
+            |e: &dyn std::fmt::Display| Code::Internal.refuse(format!("a stored assignment cannot be read: {e}"));
         let item = DataItem::parse(assignment.clone(), Profile::History).map_err(|e| broken(&e))?;
         let read = Assignment::read(&item).map_err(|e| broken(&e))?;
         self.head = Head {
@@ -149,13 +149,15 @@ impl Fold {
     /// Checks an entry as the log's next one and moves the head past it.
     fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
         let slot = self.head.next_slot;
-        let bad = |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
+        let bad =
+            |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
         let item = crate::verified::item(entry.assignment.clone(), Profile::Strict).map_err(|e| bad(e.to_string()))?;
         let assignment = Assignment::read(&item).map_err(|e| bad(e.to_string()))?;
         if signer_key(&item) != Some(self.located.scheduler) {
             return Err(bad("its assignment is not signed by the process's scheduler".into()));
         }
-        let content = entry_content(&entry, &assignment).ok_or_else(|| bad("its item is not the one assigned".into()))?;
+        let content =
+            entry_content(&entry, &assignment).ok_or_else(|| bad("its item is not the one assigned".into()))?;
         self.head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
         self.block_height = assignment.block_height;
         Ok(Step { assignment, item, content })
@@ -179,7 +181,8 @@ async fn next_steps(
     let entries = if fits {
         given
     } else {
-        let query = wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
+        let query =
+            wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
         let page = tools.peers.log(state.located.scheduler, query).await;
         page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries
     };
@@ -262,7 +265,14 @@ async fn evaluate_and_keep(
     Ok(())
 }
 
-fn attest(tools: &ComputeTools, state: &Fold, step: &Step, outcome: &Outcome, chain: Id, root: Option<Id>) -> Attestation {
+fn attest(
+    tools: &ComputeTools,
+    state: &Fold,
+    step: &Step,
+    outcome: &Outcome,
+    chain: Id,
+    root: Option<Id>,
+) -> Attestation {
     let tag = |name: &str| step.content.tags.iter().find(|t| t.name == name).map(|t| t.value.as_str());
     let pushed_for = tag("Pushed-For").and_then(|v| v.parse().ok());
     let hash = outcome.hash();

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use weft_protocol::{Id, ans104::Tag, message::Party};
-use weft_storage::{arweave::gateway::{Gateway, GatewayError}, blobs::Blobs};
+use weft_storage::{
+    arweave::gateway::{Gateway, GatewayError},
+    blobs::Blobs,
+};
 
 use crate::compute::{Engine, Module, ModuleFormat};
 

@@ -8,12 +8,10 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     attestation::Attestation,
-    outcome::chain_start,
+    outcome::Progress,
     wire,
 };
 use weft_storage::store::{IndexBatch, Position, Store, StoreError};
-
-use crate::messenger::Progress;
 
 /// Bytes appended at once at most; a single result may be larger.
 const APPEND_BYTES: usize = 16 << 20;
@@ -26,9 +24,8 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
     let Ok(result) = wire::Result::decode(record) else { return };
     let Ok(item) = DataItem::parse(result.attestation.clone(), Profile::History) else { return };
     let Ok(attestation) = Attestation::read(&item) else { return };
-    let mut progress = result.slot.saturating_add(1).to_be_bytes().to_vec();
-    progress.extend_from_slice(attestation.verdict.chain_after.as_bytes());
-    batch.insert(key(b'p', &result.process, &[]), progress);
+    let progress = Progress { next_slot: result.slot.saturating_add(1), chain: attestation.verdict.chain_after };
+    batch.insert(key(b'p', &result.process, &[]), progress.encode());
     batch.insert(key(b'o', &result.process, &result.slot.to_be_bytes()), position.to_bytes());
     batch.insert(key(b'q', &position.to_bytes(), &[]), []);
 }
@@ -79,10 +76,7 @@ impl ResultStore {
     /// When the index cannot be read.
     pub fn progress(&self, process: &Id) -> Result<Progress, StoreError> {
         let value = self.0.get(&key(b'p', process.as_bytes(), &[]))?;
-        let read = value.as_deref().and_then(|v| v.split_first_chunk::<8>());
-        let parsed = read.and_then(|(slot, chain)| Some((u64::from_be_bytes(*slot), Id::from_slice(chain)?)));
-        let (next_slot, chain) = parsed.unwrap_or_else(|| (0, chain_start(process)));
-        Ok(Progress { next_slot, chain })
+        Ok(value.as_deref().and_then(Progress::decode).unwrap_or_else(|| Progress::start(process)))
     }
 
     /// Attestations signed after `cursor` (0: from the first), each with the cursor just behind it.

@@ -10,6 +10,8 @@ use weft_protocol::{
     outcome::{Outcome, chain_next},
 };
 
+use weft_protocol::outcome::chain_start;
+
 use super::*;
 
 fn process() -> Id {
