@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
+    assignment::Assignment,
     attestation::signer_key,
+    keys::NodeKey,
     wire::{self, LogEntry},
 };
 use weft_storage::arweave::gateway::GatewayError;
@@ -13,7 +15,7 @@ use weft_storage::arweave::gateway::GatewayError;
 use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, Receipt, Stored, call_error};
 use crate::{
     door::Level,
-    scheduler::{StoredEntry, id_bytes},
+    scheduler::{StoredEntry, entry_content, id_bytes},
 };
 
 /// Entries asked for at once.
@@ -67,7 +69,9 @@ impl Api {
     async fn page(&self, process: Id, from_slot: u64, limit: u32) -> Result<wire::LogPage, DoorError> {
         let scheduler = self.locate(&process).await?.scheduler;
         let query = wire::LogQuery { process: id_bytes(&process), from_slot, limit, find: Bytes::new() };
-        self.behind().peers.log(scheduler, query).await.map_err(|e| call_error(&e))
+        let page = self.behind().peers.log(scheduler, query).await.map_err(|e| call_error(&e))?;
+        page.entries.iter().try_for_each(|entry| check_entry(entry, &process, &scheduler))?;
+        Ok(page)
     }
 
     pub(super) async fn entry_of(&self, process: Id, id: Id) -> Result<Entry, DoorError> {
@@ -78,6 +82,7 @@ impl Api {
         let scheduler = self.locate(&process).await?.scheduler;
         let query = wire::LogQuery { process: id_bytes(&process), from_slot: 0, limit: 1, find: id_bytes(&id) };
         let page = self.behind().peers.log(scheduler, query).await.map_err(|e| call_error(&e))?;
+        page.entries.iter().try_for_each(|entry| check_entry(entry, &process, &scheduler))?;
         let entry: Option<LogEntry> = page.entries.into_iter().next();
         entry.and_then(StoredEntry::read).ok_or_else(|| {
             DoorError::new(ErrorKind::NotFound, format!("process {process} has no message or assignment {id}"))
@@ -158,6 +163,22 @@ impl Api {
     pub(super) async fn pass_graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
         let answer = self.gateway().graphql_raw(body).await;
         answer.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))
+    }
+}
+
+/// That an entry is what its scheduler signed: the assignment is of this process, and the item is the one it names.
+fn check_entry(entry: &LogEntry, process: &Id, scheduler: &NodeKey) -> Result<(), DoorError> {
+    let wrong = |why: String| {
+        DoorError::new(ErrorKind::BadGateway, format!("the scheduler gave a log entry that does not hold: {why}"))
+    };
+    let item = crate::verified::item(entry.assignment.clone(), Profile::Strict).map_err(|e| wrong(e.to_string()))?;
+    let assignment = Assignment::read(&item).map_err(|e| wrong(e.to_string()))?;
+    if signer_key(&item) != Some(*scheduler) || assignment.process != *process {
+        return Err(wrong("its assignment is not this scheduler's for this process".into()));
+    }
+    match entry_content(entry, &assignment) {
+        Some(_) => Ok(()),
+        None => Err(wrong("its item is not the one assigned".into())),
     }
 }
 

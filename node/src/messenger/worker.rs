@@ -157,7 +157,10 @@ impl Worker {
     /// A provider that did not evaluate: another one next time, unless the trouble is not its own.
     fn failed(&self, provider: &NodeKey, error: &CallError) -> Trouble {
         let name = self.tools.directory.name(provider);
-        let why = format!("{name} did not evaluate: {error}");
+        let why = match error {
+            CallError::Unreachable { reason, .. } => format!("{name} did not evaluate: {reason}"),
+            other => format!("{name} did not evaluate: {other}"),
+        };
         match error {
             CallError::Refused(refusal) if ["expired", "lease_limit"].contains(&refusal.code.as_str()) => {
                 self.tools.leases.end_lease(&self.process)
