@@ -40,8 +40,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), NodeError> {
     let mut node = setup::start(config, shutdown.clone()).await?;
     let ended = tokio::select! {
+        // The doors end by the same token: being told to stop comes first.
+        biased;
         () = shutdown.cancelled() => Ok(()),
-        ended = first_end(&mut node.tasks) => Err(ended),
+        ended = first_end(&mut node.tasks) => if shutdown.is_cancelled() { Ok(()) } else { Err(ended) },
     };
     shutdown.cancel();
     let stop = async {
