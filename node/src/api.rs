@@ -25,8 +25,8 @@ use crate::{
     compute::service::ComputeHandle,
     directory::{Directory, LocateError, Located},
     door::{
-        Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, ProcessSummary, ProcessView, Receipt,
-        ResultsPage, ResultsRange, SlotResult, StatusView, Stored, Submitted,
+        Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, ProcessSummary, ProcessView,
+        Receipt, ResultsPage, ResultsRange, SlotResult, StatusView, Stored, Submitted,
     },
     market::MarketHandle,
     messenger::MessengerHandle,
@@ -92,12 +92,13 @@ struct Inner {
     identity: Identity,
     /// (process, message or assignment id) → slot and when the assignment was made.
     recent: Mutex<LruCache<(Id, Id), u64>>,
+    pending: Mutex<submit::Pending>,
 }
 
 impl Api {
     /// A door over these services.
     pub fn new(behind: Behind, identity: Identity) -> Self {
-        Self(Arc::new(Inner { behind, identity, recent: Mutex::new(LruCache::new(RECENT)) }))
+        Self(Arc::new(Inner { behind, identity, recent: Mutex::new(LruCache::new(RECENT)), pending: Mutex::default() }))
     }
 
     fn behind(&self) -> &Behind {
@@ -165,6 +166,10 @@ fn call_error(error: &CallError) -> DoorError {
 impl Door for Api {
     async fn submit(&self, raw: Bytes) -> Result<Submitted, DoorError> {
         self.submit_item(raw).await
+    }
+
+    async fn accept(&self, raw: Bytes) -> Result<Accepted, DoorError> {
+        self.accept_item(raw).await
     }
 
     async fn assign(

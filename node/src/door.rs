@@ -89,6 +89,17 @@ pub struct Submitted {
     pub level: Level,
 }
 
+/// An item that this node has checked and passed on, and for which it goes on asking the scheduler. No slot is promised.
+#[derive(Clone, Debug, Serialize)]
+pub struct Accepted {
+    /// The item's id.
+    pub id: Id,
+    /// The process it is for.
+    pub process: Id,
+    /// `Accepted`.
+    pub level: Level,
+}
+
 /// One slot of a log: the two signed items, parsed by `http/` as it needs.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -192,7 +203,7 @@ pub struct ProcessView {
 }
 
 /// A node by name and key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NodeRef {
     /// Name from the network's registry.
     pub name: String,
@@ -207,13 +218,13 @@ pub struct Receipt {
     pub id: Id,
     /// Its process.
     pub process: Id,
-    /// Its slot.
-    pub slot: u64,
+    /// Its slot, once it is sealed.
+    pub slot: Option<u64>,
     /// How far.
     pub level: Level,
-    /// The assignment's id.
-    pub assignment: Id,
-    /// Who sealed it.
+    /// The assignment's id, once it is sealed.
+    pub assignment: Option<Id>,
+    /// Who seals it.
     pub scheduler: NodeRef,
     /// Who attested its outcome.
     pub provider: Option<NodeRef>,
@@ -289,6 +300,8 @@ pub struct Stored {
 pub trait Door: Clone + Send + Sync + 'static {
     /// Checks a data item and has it sealed: a process, or a message for any process of the network.
     fn submit(&self, raw: Bytes) -> impl Future<Output = Result<Submitted, DoorError>> + Send;
+    /// Checks a data item, passes it on, and answers before it is sealed; the receipt then grows.
+    fn accept(&self, raw: Bytes) -> impl Future<Output = Result<Accepted, DoorError>> + Send;
     /// Has an existing item or transaction assigned to `process`.
     fn assign(
         &self,

@@ -1,7 +1,7 @@
 //! The inbound router: every request and every gossip item that reaches this node, to the service it is for.
 //!
 //! Where it sits: between `network/` and the services. One loop takes from the network's bounded queue and starts a task for
-//! each, at most [`AT_ONCE`] at a time; gossip is checked before it is passed on.
+//! each, at most `AT_ONCE` at a time; gossip is checked before it is passed on.
 
 use std::{sync::Arc, time::Duration};
 

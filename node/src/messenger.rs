@@ -2,7 +2,7 @@
 //!
 //! Where it sits: told of sealed slots by gossip and by its own sweep over the schedulers' heads (so nothing missed stays
 //! missed); buys evaluation on the market (`market/`); keeps outcomes durably ([`OutcomeStore`]) before anything leaves;
-//! hands each outgoing item to the [`courier`], which delivers it to its target's scheduler until that has answered.
+//! hands each outgoing item to the `courier`, which delivers it to its target's scheduler until that has answered.
 //! Every step can be repeated: deliveries are recomputed from the stored outcome and have the same bytes each time.
 
 use std::{sync::Arc, time::Duration};

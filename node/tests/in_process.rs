@@ -231,6 +231,28 @@ async fn processes_live_on_five_nodes() {
     let tags = log["edges"][1]["node"]["message"]["tags"].to_string();
     assert!(tags.contains(&a.id().to_string()) && tags.contains("From-Process"), "{tags}");
 
+    // Taken before it is sealed: the receipt grows from there.
+    let early = message(&user, a.id(), &[("Action", "Ping")], 3);
+    let url = format!("{}/v1/items?wait=accepted", net.doors[4]);
+    let taken = net.client.post(url).body(early.raw().to_vec()).send().await.unwrap();
+    assert_eq!(taken.status().as_u16(), 202);
+    let taken: Value = taken.json().await.unwrap();
+    assert_eq!((taken["level"].as_str(), taken["id"].as_str()), (Some("accepted"), Some(&*early.id().to_string())));
+    let url = format!("{}/v1/processes/{}/messages/{}", net.doors[4], a.id(), early.id());
+    let grown = async {
+        loop {
+            let receipt: Value = net.client.get(&url).send().await.unwrap().json().await.unwrap();
+            match receipt["level"].as_str() {
+                Some("accepted") => assert_eq!(receipt["slot"], Value::Null),
+                Some("attested") => return receipt,
+                level => assert_eq!(level, Some("sealed"), "{receipt}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let receipt = tokio::time::timeout(Duration::from_secs(30), grown).await.expect("it is sealed and attested");
+    assert!(receipt["slot"].is_u64(), "{receipt}");
+
     let url = format!("{}/dry-run?process-id={}", net.doors[2], a.id());
     let ask = json!({"Tags": [{"name": "Action", "value": "Ping"}], "Owner": "me"});
     let dry: Value = net.client.post(url).json(&ask).send().await.unwrap().json().await.unwrap();

@@ -1,5 +1,7 @@
 //! Logs, items and receipts.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use weft_protocol::{
@@ -90,15 +92,19 @@ impl Api {
     }
 
     pub(super) async fn receipt_of(&self, process: Id, message: Id) -> Result<Receipt, DoorError> {
-        let entry = self.stored_entry(process, message).await?;
-        let located = self.locate(&process).await?;
+        let located = self.locate(&process).await;
+        let entry = match self.stored_entry(process, message).await {
+            Ok(entry) => entry,
+            Err(error) => return self.accepted_receipt(process, message).await.ok_or(error),
+        };
+        let located = located?;
         let (slot, assignment) = (entry.assignment.slot, entry.assignment_id);
         let mut receipt = Receipt {
             id: entry.assignment.message,
             process,
-            slot,
+            slot: Some(slot),
             level: Level::Sealed,
-            assignment,
+            assignment: Some(assignment),
             scheduler: self.node_ref(&located.scheduler),
             provider: None,
             attestation: None,
@@ -113,7 +119,12 @@ impl Api {
             receipt.provider = item.as_ref().and_then(signer_key).map(|key| self.node_ref(&key));
             receipt.attestation = item.map(|item| item.id());
         }
-        if let Some(anchor) = self.anchored(assignment).await {
+        // An assigned item was on Arweave, or in another log, before: only the assignment is this log's to anchor.
+        let ids = match entry.assignment.assigned {
+            Some(_) => vec![assignment],
+            None => vec![assignment, entry.assignment.message],
+        };
+        if let Some(anchor) = self.anchored(&ids).await {
             let deep = anchor.get("confirmed").and_then(Value::as_bool).unwrap_or(false);
             if deep && receipt.level == Level::Attested {
                 receipt.level = Level::Anchored;
@@ -123,20 +134,43 @@ impl Api {
         Ok(receipt)
     }
 
-    /// Where an item stands on Arweave, as the gateway says now.
-    async fn anchored(&self, id: Id) -> Option<Value> {
+    /// The receipt of an item that this node has accepted and that is not sealed yet.
+    async fn accepted_receipt(&self, process: Id, message: Id) -> Option<Receipt> {
+        let held = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).has(process, message);
+        let located = self.behind().directory.known(&process);
+        let scheduler = located.map(|l| self.node_ref(&l.scheduler)).unwrap_or_default();
+        held.then_some(Receipt {
+            id: message,
+            process,
+            slot: None,
+            level: Level::Accepted,
+            assignment: None,
+            scheduler,
+            provider: None,
+            attestation: None,
+            anchor: None,
+        })
+    }
+
+    /// Where items stand on Arweave, as the gateway says now: the least deep of them; `None` while one is not in a block.
+    async fn anchored(&self, ids: &[Id]) -> Option<Value> {
         const QUERY: &str =
-            "query($ids:[ID!]!){transactions(ids:$ids,first:1){edges{node{id bundledIn{id} block{height id}}}}}";
-        let answer = self.gateway().graphql(QUERY, json!({ "ids": [id] })).await.ok()?;
-        let node = answer
-            .pointer("/transactions/edges/0/node")
-            .or_else(|| answer.pointer("/data/transactions/edges/0/node"))?;
-        let height = node.pointer("/block/height").and_then(Value::as_u64)?;
+            "query($ids:[ID!]!){transactions(ids:$ids,first:10){edges{node{id bundledIn{id} block{height id}}}}}";
+        let answer = self.gateway().graphql(QUERY, json!({ "ids": ids })).await.ok()?;
+        let edges = answer.pointer("/transactions/edges").and_then(Value::as_array)?;
+        let node_of = |id: &Id| {
+            let text = id.to_string();
+            edges.iter().filter_map(|e| e.get("node")).find(|n| n.get("id").and_then(Value::as_str) == Some(&text))
+        };
+        let height_of = |node: &Value| node.pointer("/block/height").and_then(Value::as_u64);
+        let nodes: Vec<&Value> = ids.iter().map(node_of).collect::<Option<_>>()?;
+        let heights: Vec<u64> = nodes.iter().map(|node| height_of(node)).collect::<Option<_>>()?;
+        let height = heights.into_iter().max()?;
         let tip = self.gateway().height().await.ok()?;
         let confirmations = tip.saturating_sub(height).saturating_add(1);
         let wanted = u64::from(self.network().parameters().anchor.confirmations);
         Some(json!({
-            "bundle": node.pointer("/bundledIn/id"),
+            "bundle": nodes.first()?.pointer("/bundledIn/id"),
             "block": height,
             "confirmations": confirmations,
             "confirmed": confirmations >= wanted,

@@ -1,15 +1,18 @@
 //! Items on their way in: checked, gossiped, ordered.
 
+use std::{collections::HashSet, sync::PoisonError, time::Duration};
+
 use bytes::Bytes;
 use prost::Message as _;
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     crank::CRANK_TAG,
+    keys::NodeKey,
     wire,
 };
 
-use super::{Api, DoorError, ErrorKind, Submitted, call_error};
+use super::{Accepted, Api, DoorError, ErrorKind, Submitted, call_error};
 use crate::{
     compute::service::ModuleError,
     door::Level,
@@ -21,8 +24,74 @@ use crate::{
 /// Items larger than this are not gossiped: whoever needs them pulls them. A gossip item holds 64 KiB.
 const GOSSIPED_BYTES: usize = 60 << 10;
 
+/// How long an accepted item is offered to its scheduler, and the pause in between.
+const KEEP_ASKING: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Accepted items held at once.
+const HELD: usize = 1_024;
+
+/// Items accepted and not yet sealed: (process, item).
+#[derive(Default)]
+pub(super) struct Pending(HashSet<(Id, Id)>);
+
+impl Pending {
+    /// Whether there was room, or it is held already.
+    fn add(&mut self, process: Id, item: Id) -> bool {
+        (self.0.len() < HELD && self.0.insert((process, item))) || self.0.contains(&(process, item))
+    }
+
+    fn remove(&mut self, process: Id, item: Id) {
+        self.0.remove(&(process, item));
+    }
+
+    /// Whether this item is held.
+    pub fn has(&self, process: Id, item: Id) -> bool {
+        self.0.contains(&(process, item))
+    }
+}
+
 impl Api {
     pub(super) async fn submit_item(&self, raw: Bytes) -> Result<Submitted, DoorError> {
+        let (item, process, scheduler) = self.checked(raw).await?;
+        self.gossip(process, &item).await;
+        self.seal(process, &item, scheduler).await
+    }
+
+    async fn seal(&self, process: Id, item: &DataItem, scheduler: NodeKey) -> Result<Submitted, DoorError> {
+        let request = wire::Submit { item: item.raw().clone(), proof: None };
+        let sealed = self.behind().peers.submit(scheduler, request).await.map_err(|e| call_error(&e))?;
+        self.submitted(process, item.id(), &sealed)
+    }
+
+    /// Answers once the item is checked and passed on; goes on asking the scheduler for [`KEEP_ASKING`].
+    pub(super) async fn accept_item(&self, raw: Bytes) -> Result<Accepted, DoorError> {
+        let (item, process, scheduler) = self.checked(raw).await?;
+        let accepted = Accepted { id: item.id(), process, level: Level::Accepted };
+        if !self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).add(process, item.id()) {
+            return Err(DoorError::new(ErrorKind::Unavailable, "this node has accepted all it can hold; try again"));
+        }
+        self.gossip(process, &item).await;
+        let api = self.clone();
+        tokio::spawn(async move {
+            let asking = async {
+                while let Err(error) = api.seal(process, &item, scheduler).await {
+                    if !matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout) {
+                        tracing::info!(id = %item.id(), reason = error.reason, "an accepted item was refused");
+                        return;
+                    }
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            };
+            if tokio::time::timeout(KEEP_ASKING, asking).await.is_err() {
+                tracing::warn!(id = %item.id(), "an accepted item could not be sealed in time");
+            }
+            api.0.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(process, item.id());
+        });
+        Ok(accepted)
+    }
+
+    /// A valid item, the process it is for and who orders that.
+    async fn checked(&self, raw: Bytes) -> Result<(DataItem, Id, NodeKey), DoorError> {
         let item = crate::verified::item(raw, Profile::Strict)
             .map_err(|e| DoorError::new(ErrorKind::BadRequest, format!("body: not a valid data item: {e}")))?;
         let bad = |why: String| DoorError::new(ErrorKind::BadRequest, why);
@@ -42,11 +111,7 @@ impl Api {
             }
             Purpose::Message(target) => (target, self.locate(&target).await?.scheduler),
         };
-        self.gossip(process, &item).await;
-        let request = wire::Submit { item: item.raw().clone(), proof: None };
-        let sealed = self.behind().peers.submit(scheduler, request).await.map_err(|e| call_error(&e))?;
-        let submitted = self.submitted(process, item.id(), &sealed)?;
-        Ok(submitted)
+        Ok((item, process, scheduler))
     }
 
     /// The module must be there and be one, before a process is bound to it for ever.

@@ -1,7 +1,7 @@
 //! The compute service: evaluates leased processes slot by slot and signs what came out.
 //!
 //! Where it sits: asked by messengers ([`ComputeHandle::eval`], [`ComputeHandle::dry_run`]); pulls logs from schedulers and
-//! modules through the gateway; evaluates in the [`Pool`](super::Pool), off the network's tasks. Results are durable
+//! modules through the gateway; evaluates in the [`Pool`], off the network's tasks. Results are durable
 //! ([`ResultStore`]) before they are answered; attestations are gossiped, and anchored from the
 //! store (`feeder.rs`).
 //!
@@ -106,7 +106,7 @@ impl ComputeHandle {
         folds.get_or_insert(*process, Slot::default).clone()
     }
 
-    /// Evaluates the slots asked for and answers with what is there after [`ANSWER_AFTER`] at the latest (at least one).
+    /// Evaluates the slots asked for and answers with what is there after `ANSWER_AFTER` at the latest (at least one).
     ///
     /// # Errors
     /// A refusal: no such lease, log or module out of reach, or a fault of this node.

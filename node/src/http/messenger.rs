@@ -139,7 +139,7 @@ pub(super) async fn push<D: Door>(
     let reason = format!(
         "push of message {number} of slot {} is not offered: Weft delivers every outgoing message exactly once by itself and \
          goes on after failures; see /v1/processes/{process}/messages/{message} for how far it is",
-        receipt.slot
+        receipt.slot.map_or_else(|| "(not sealed yet)".to_owned(), |slot| slot.to_string())
     );
     Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, reason))
 }

@@ -18,7 +18,7 @@ use super::{
     params::{Params, Segments, id},
     render, scheduler,
 };
-use crate::door::{Door, LogRange, ProcessView, Receipt, ResultsRange, SlotResult, StatusView, Submitted};
+use crate::door::{Door, LogRange, ProcessView, Receipt, ResultsRange, SlotResult, StatusView};
 
 /// Entries, results or processes of a page at most.
 const MAX_LIMIT: u32 = 1_000;
@@ -86,14 +86,23 @@ pub(super) async fn activity<D: Door>(State(app): State<App<D>>, params: Params)
     Ok(Json(json!({ "activity": app.door.activity(usize::try_from(limit).unwrap_or(usize::MAX)) })))
 }
 
-/// `POST /v1/items`: seals an item and says where it is.
+/// `POST /v1/items?wait`: seals an item and says where it is; with `wait=accepted` only takes it (202).
 pub(super) async fn items<D: Door>(
     State(app): State<App<D>>,
+    params: Params,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Submitted>, ApiError> {
+) -> Result<Response, ApiError> {
+    let wait = params.get("wait").unwrap_or("sealed").to_owned();
+    if !["accepted", "sealed"].contains(&wait.as_str()) {
+        return Err(ApiError::field("wait", &wait, "it must be accepted or sealed"));
+    }
     let held = body::read_item(&app, &headers, body).await?;
-    Ok(Json(app.door.submit(held.bytes.clone()).await?))
+    if wait == "accepted" {
+        let accepted = app.door.accept(held.bytes.clone()).await?;
+        return Ok((StatusCode::ACCEPTED, Json(accepted)).into_response());
+    }
+    Ok(Json(app.door.submit(held.bytes.clone()).await?).into_response())
 }
 
 /// `GET /v1/processes?after&limit`.

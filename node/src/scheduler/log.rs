@@ -160,7 +160,7 @@ impl LogStore {
         Ok(SealedBatch::decode(record).ok().and_then(|batch| batch.entries.into_iter().next()))
     }
 
-    /// Entries from a slot on, bounded by [`PAGE_ENTRIES`] and [`PAGE_BYTES`].
+    /// Entries from a slot on, bounded by `PAGE_ENTRIES` and `PAGE_BYTES`.
     ///
     /// # Errors
     /// When index or journal cannot be read.

@@ -392,6 +392,11 @@ impl Door for Fake {
         })
     }
 
+    async fn accept(&self, raw: Bytes) -> Result<Accepted, DoorError> {
+        let sealed = self.submit(raw).await?;
+        Ok(Accepted { id: sealed.id, process: sealed.process, level: Level::Accepted })
+    }
+
     async fn receipt(&self, process: Id, message: Id) -> Result<Receipt, DoorError> {
         let entry = self.entry(process, message).await?;
         let assignment = DataItem::parse(entry.assignment, Profile::Strict).unwrap().id();
@@ -400,9 +405,9 @@ impl Door for Fake {
         Ok(Receipt {
             id: message,
             process,
-            slot: entry.slot,
+            slot: Some(entry.slot),
             level: Level::Sealed,
-            assignment,
+            assignment: Some(assignment),
             scheduler,
             provider,
             attestation,
