@@ -79,7 +79,8 @@ pub(crate) async fn follow_height(gateway: weft_storage::arweave::gateway::Gatew
     loop {
         match gateway.height().await {
             Ok(now) => {
-                height.store(now, std::sync::atomic::Ordering::Relaxed);
+                // A gateway that lags, or one asked in another's place, does not take the chain back.
+                height.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
                 known = true;
             }
             Err(error) if known => {

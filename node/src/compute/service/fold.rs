@@ -17,6 +17,7 @@ use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault};
 use crate::{
     compute::{Evaluation, Job, Module},
     directory::Located,
+    market::ProviderState,
     network::Topic,
     scheduler::{entry_content, id_bytes},
 };
@@ -353,19 +354,23 @@ async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<
         }
         let outcomes = run(tools, state, process, &steps).await?;
         for (step, outcome) in steps.iter().zip(&outcomes) {
-            compare(tools, &process, step, outcome)?;
+            compare(tools, &process, step, outcome).await?;
         }
     }
     Ok(())
 }
 
-fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outcome) -> Result<(), Refusal> {
+/// A replay must give what was signed. A node that cannot reproduce its own word sells no more compute until a person has
+/// looked: its disk, its memory or its engine is not what it was.
+async fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outcome) -> Result<(), Refusal> {
     let slot = step.assignment.slot;
     let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
     if kept.is_some_and(|kept| kept.outcome.as_ref() == outcome.encode().as_bytes()) {
         return Ok(());
     }
-    tracing::error!(%process, slot, "replay differs from the outcome this node signed");
+    tracing::error!(%process, slot, "replay differs from the outcome this node signed: it takes no more leases");
+    tools.activity.note("refused", Some(*process), Some(slot), "replay differs from what this node signed".to_owned());
+    tools.market.set_state(ProviderState::Maintenance).await;
     Err(Code::Internal.refuse(format!("replaying slot {slot} gave another outcome than the one signed before")))
 }
 
