@@ -121,7 +121,7 @@ fn behaviour(
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING.0).with_timeout(PING.1)),
         kad: kademlia(keys, names)?,
-        gossip: gossip::behaviour(keys, names, topics, config.dev, registry)?,
+        gossip: gossip::behaviour(names, topics, config.dev, registry)?,
         order: lane(Lane::Order)?,
         read: lane(Lane::Read)?,
         market: lane(Lane::Market)?,

@@ -47,7 +47,7 @@ pub enum Inbound {
     Gossip {
         /// What it is about.
         topic: Topic,
-        /// The node that published it (its signature has been checked); not always the one that passed it on.
+        /// The node that passed it on; not always the one that published it, which the item itself says where it matters.
         from: NodeKey,
         /// A `wire::Gossip`, not decoded yet.
         data: Bytes,

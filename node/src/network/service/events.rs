@@ -113,8 +113,7 @@ impl Service {
         let gossipsub::Event::Message { propagation_source: source, message_id: id, message } = event else {
             return;
         };
-        let author = message.source.as_ref().and_then(keys::node_key);
-        let (Some(topic), Some(from)) = (self.world.topics.topic(&message.topic), author) else {
+        let (Some(topic), Some(from)) = (self.world.topics.topic(&message.topic), keys::node_key(&source)) else {
             return self.on_judged(&(id, source, MessageAcceptance::Reject));
         };
         if !self.world.rates.gossip(source, Instant::now()) {
