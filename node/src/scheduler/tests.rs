@@ -196,3 +196,33 @@ async fn a_full_mailbox_refuses_and_says_to_try_again() {
     assert!(sealed.into_iter().all(|sealed| sealed.unwrap().slot == 0), "those that waited are answered");
     task.abort();
 }
+
+/// Attestations of one slot that disagree about what a crank is made from give items of other bytes and ids: the crank's
+/// identity has one slot all the same, in one batch, later, and after a restart.
+#[tokio::test]
+async fn a_crank_has_one_slot_whatever_its_bytes_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, other) = (item("process"), item("other process"));
+    let cranked = |process: &DataItem, name: &str| {
+        let mut order = order(process.id(), &item(name));
+        order.draft.crank = Some("sender/1/0/0/0".to_owned());
+        order
+    };
+    let running = Running::start(folder.path());
+    running.order(process.id(), &process).await.unwrap();
+    running.order(other.id(), &other).await.unwrap();
+    let handle = &running.handle;
+    let both = join_all([handle.order(cranked(&process, "one")), handle.order(cranked(&process, "two"))]).await;
+    let slots: Vec<u64> = both.iter().map(|sealed| sealed.as_ref().unwrap().slot).collect();
+    assert_eq!(slots, [1, 1]);
+    let third = handle.order(cranked(&process, "three")).await.unwrap();
+    assert_eq!((third.slot, third.duplicate), (1, true));
+    assert_eq!(handle.order(cranked(&other, "four")).await.unwrap().slot, 1, "another target has its own");
+    running.kill().await;
+
+    let running = Running::start(folder.path());
+    let again = running.handle.order(cranked(&process, "five")).await.unwrap();
+    assert_eq!((again.slot, again.duplicate), (1, true));
+    assert_eq!(running.order(process.id(), &item("plain")).await.unwrap().slot, 2, "an ordinary message goes on");
+    assert_eq!(followed(running.handle.log(), process.id()).len(), 3);
+}
