@@ -21,6 +21,7 @@ mod module;
 mod pool;
 mod prepare;
 mod reads;
+mod rewrite;
 mod root;
 pub mod service;
 

@@ -15,8 +15,10 @@ use super::{config::EngineConfig, host::Host};
 pub enum ModuleFormat {
     /// `wasm64-unknown-emscripten-draft_2024_02_15` and its metered sibling: 64-bit memory, what aos is built for.
     Emscripten64,
-    /// `wasm32-unknown-emscripten`, `…2`, `…3`, `…4` and `…-metering`: 32-bit memory.
+    /// `wasm32-unknown-emscripten4` and `…-metering`: 32-bit memory.
     Emscripten32,
+    /// `wasm32-unknown-emscripten` (minified names), `…2` and `…3`: 32-bit memory of at most 500 MiB, metered when built.
+    Emscripten32Early,
     /// `wasm32-unknown-unknown`: Weft's plain convention (`memory`, `alloc`, `handle`, no imports).
     Plain,
 }
@@ -37,11 +39,10 @@ impl FromStr for ModuleFormat {
             "wasm64-unknown-emscripten-draft_2024_02_15" | "wasm64-unknown-emscripten-draft_2024_10_16-metering" => {
                 Ok(Self::Emscripten64)
             }
-            "wasm32-unknown-emscripten"
-            | "wasm32-unknown-emscripten2"
-            | "wasm32-unknown-emscripten3"
-            | "wasm32-unknown-emscripten4"
-            | "wasm32-unknown-emscripten-metering" => Ok(Self::Emscripten32),
+            "wasm32-unknown-emscripten4" | "wasm32-unknown-emscripten-metering" => Ok(Self::Emscripten32),
+            "wasm32-unknown-emscripten" | "wasm32-unknown-emscripten2" | "wasm32-unknown-emscripten3" => {
+                Ok(Self::Emscripten32Early)
+            }
             "wasm32-unknown-unknown" => Ok(Self::Plain),
             other => Err(UnknownFormat(other.chars().take(80).collect())),
         }
@@ -53,6 +54,7 @@ impl fmt::Display for ModuleFormat {
         f.write_str(match self {
             Self::Emscripten64 => "wasm64-unknown-emscripten-draft_2024_02_15",
             Self::Emscripten32 => "wasm32-unknown-emscripten4",
+            Self::Emscripten32Early => "wasm32-unknown-emscripten3",
             Self::Plain => "wasm32-unknown-unknown",
         })
     }
