@@ -31,4 +31,4 @@ const routed = new Proxy(inner, {
     return typeof value === 'function' ? value.bind(target) : value;
   },
 });
-Object.defineProperty(globalThis, SLOT, { value: routed, writable: true, configurable: true });
+globalThis[SLOT] = routed;
