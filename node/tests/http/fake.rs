@@ -360,7 +360,9 @@ impl Door for Fake {
 
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {
         self.with(process, |_| Ok(()))?;
-        Ok(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data") } }))
+        Ok(
+            json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data"), "tags": message.get("Tags"), "owner": message.get("Owner") } }),
+        )
     }
 
     async fn dry_run_after(&self, process: Id, slot: u64, message: Value) -> Result<Value, DoorError> {
