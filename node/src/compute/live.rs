@@ -7,7 +7,7 @@ use wasmtime::{Global, Instance, Memory, Store, Val};
 
 use super::{
     abi::{self, Abi},
-    evaluation::EvalError,
+    evaluation::{EvalError, EvalErrorKind},
     host::{Host, HostError},
     memory::{GlobalValue, PAGE, checkpoint::Checkpoint, resident},
     module::{LoadError, Module},
@@ -48,7 +48,7 @@ impl Live {
     fn instantiate(module: &Module) -> Result<(Self, Instance), LoadError> {
         let config = module.config();
         let pre = module.pre();
-        let mut store = Store::new(pre.module().engine(), Host::new(config.max_memory_bytes, module.format()));
+        let mut store = Store::new(pre.module().engine(), Host::new(module.limits().memory_bytes, module.format()));
         store.limiter(|host| host);
         store.set_fuel(config.fuel_per_slot).map_err(start_failure)?;
         let instance = pre.instantiate(&mut store).map_err(start_failure)?;
@@ -106,7 +106,7 @@ impl Live {
         reads: &Arc<Reads>,
     ) -> (Result<Value, EvalError>, u64) {
         let config = self.module.config();
-        let (budget, max_output) = (config.fuel_per_slot, config.max_output_bytes);
+        let (budget, max_output) = (self.module.limits().fuel, config.max_output_bytes);
         if let Err(error) = self.store.set_fuel(budget) {
             return (Err(abi::failure(error)), 0);
         }
@@ -115,7 +115,7 @@ impl Live {
         // The contents are not held longer than the slot.
         self.store.data_mut().begin(&Reads::none());
         let left = self.store.get_fuel().unwrap_or(0);
-        (result, budget.saturating_sub(left))
+        (result.map_err(|error| with_limit(error, budget)), budget.saturating_sub(left))
     }
 
     pub(crate) fn memory_bytes(&self) -> &[u8] {
@@ -129,6 +129,20 @@ impl Live {
 
     pub(crate) fn module(&self) -> &Module {
         &self.module
+    }
+}
+
+/// Says how much fuel there was.
+fn with_limit(error: EvalError, budget: u64) -> EvalError {
+    match error.kind {
+        EvalErrorKind::OutOfFuel => EvalError::new(
+            error.kind,
+            format!(
+                "out of fuel: a message of this process may use {budget} (the network's limit, or the Compute-Limit of \
+                 process or module if it is lower); nothing of it was kept"
+            ),
+        ),
+        _ => error,
     }
 }
 

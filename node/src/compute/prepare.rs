@@ -17,6 +17,8 @@ use super::{
 
 /// Most bytes of one function: compile time grows faster than linearly with it.
 const MAX_FUNCTION_BYTES: usize = 2 << 20;
+/// Bytes of a page, in which modules say how much memory they begin with.
+const WASM_PAGE: u64 = 65_536;
 /// Most mutable globals.
 const MAX_GLOBALS: usize = 1024;
 /// Exports that begin like this are ours.
@@ -27,9 +29,9 @@ pub(crate) fn global_name(index: usize) -> String {
     format!("weft:global:{index}")
 }
 
-/// Checks `wasm` and exports its mutable globals. Imports are looked at here already, by name: compiling a module takes
-/// seconds, and one that this node cannot run should not cost them.
-pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u8>, LoadError> {
+/// Checks `wasm`, translates it and exports its mutable globals. Imports are looked at here already, by name, and the
+/// memory by its size: compiling a module takes seconds, and one that this node cannot run should not cost them.
+pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Result<Vec<u8>, LoadError> {
     if wasm.get(..4) != Some(b"\0asm") {
         return Err(LoadError::NotWasm("it does not begin with the four bytes of a wasm binary".to_owned()));
     }
@@ -39,7 +41,7 @@ pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u8>, Load
     reserved_names(wasm)?;
     let rewritten = rewrite(wasm, format)?;
     let wasm = rewritten.as_deref().unwrap_or(wasm);
-    let globals = inspect(wasm, format)?;
+    let globals = inspect(wasm, format, max_memory)?;
     let named: Vec<_> = globals.iter().enumerate().map(|(index, global)| (global_name(index), *global)).collect();
     export_globals(wasm, &named)
 }
@@ -61,7 +63,7 @@ fn reserved_names(wasm: &[u8]) -> Result<(), LoadError> {
 }
 
 /// The absolute indices of the mutable globals.
-fn inspect(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u32>, LoadError> {
+fn inspect(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Result<Vec<u32>, LoadError> {
     let mut imported = 0_u32;
     let mut mutable = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
@@ -74,6 +76,14 @@ fn inspect(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u32>, LoadError> {
                     }
                     if matches!(import.ty, wasmparser::TypeRef::Global(_)) {
                         imported = imported.saturating_add(1);
+                    }
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let needs = memory.map_err(not_wasm)?.initial.saturating_mul(WASM_PAGE);
+                    if needs > max_memory {
+                        return Err(LoadError::MemoryTooLarge { needs, limit: max_memory });
                     }
                 }
             }

@@ -7,6 +7,7 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     assignment::{Assignment, Head},
     attestation::{Attestation, Subject, Verdict, signer_key},
+    limits::Limits,
     message::{Content, Party, env_json, message_json},
     outcome::{Outcome, Progress, chain_next},
     refusal::Code,
@@ -109,6 +110,7 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         ModuleError::NotFound(_) => Code::Unavailable.refuse(error.to_string()),
         ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
     })?;
+    let module = limited(tools, &located, &module);
     let env = env_json(&Party::of(&located.item), &module.party, &tools.network.address());
     let env = owner_in_env(tools, &located, env, &module.party)?;
     let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located };
@@ -119,6 +121,18 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         fold.move_to(&result.assignment)?;
     }
     Ok(fold)
+}
+
+/// The module within the process's own limits; or why it cannot run within them, which is then the outcome of each slot.
+fn limited(tools: &ComputeTools, located: &Located, module: &Loaded) -> Arc<Loaded> {
+    let profile = tools.machine.engine.profile();
+    let most = Limits { memory_bytes: profile.max_memory_bytes, fuel: profile.fuel_per_slot };
+    let machine = module.machine.clone().and_then(|machine| {
+        let limits = Limits::of(&Party::of(&located.item).tags, &module.party.tags, most);
+        let limits = limits.map_err(|error| format!("the process cannot run: {error}"))?;
+        machine.limited(limits).map_err(|error| format!("the process cannot run: {error}"))
+    });
+    Arc::new(Loaded { party: module.party.clone(), machine })
 }
 
 /// A process that another one spawned is owned by the network, as its spawn was a checked crank.
