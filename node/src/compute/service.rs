@@ -34,6 +34,7 @@ use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, p
 mod fold;
 mod modules;
 mod store;
+mod ticks;
 
 pub use modules::{Loaded, ModuleError, Modules};
 pub use store::ResultStore;
