@@ -22,6 +22,9 @@ use weft_storage::store::StoreError;
 
 use super::{LogStore, Order, StoredEntry};
 
+#[cfg(test)]
+mod tests;
+
 /// Longest pause between two looks while there are crons: the wall clock may be set, and heights come without an event.
 const LOOK: Duration = Duration::from_millis(500);
 
