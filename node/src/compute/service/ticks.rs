@@ -15,6 +15,7 @@ use super::{ComputeTools, store_fault};
 use crate::directory::Located;
 
 /// The crons of one process, as far as its slots have been checked.
+#[derive(Clone)]
 pub(super) struct Ticks {
     /// `None` for a process without crons.
     table: Option<Timetable>,
