@@ -95,7 +95,8 @@ impl Engine {
         }
         let id = Id::sha256(wasm);
         let prepared = prepare(wasm, format, config.max_memory_bytes)?;
-        let compiled = self.inner.cache.module(&self.inner.wasmtime, id, &prepared)?;
+        // Kept under what is compiled, not what was given: how modules are translated changes between versions of Weft.
+        let compiled = self.inner.cache.module(&self.inner.wasmtime, Id::sha256(&prepared), &prepared)?;
         check_memory(&compiled, format)?;
         let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;
         abi::check_exports(&compiled, format)?;

@@ -19,7 +19,7 @@ fn module() -> Vec<u8> {
                 delegate $outer
                 i32.const 1
               catch $i
-                (block $b (br_table $b $outer (i32.const 9) (i32.const 0)))
+                (block $b (br_table $b $b (i32.const 0)))
                 rethrow $outer
               catch_all
                 (throw $none)
