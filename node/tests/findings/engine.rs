@@ -56,6 +56,8 @@ pub fn f10_errors_of_the_host_arrive_as_text(world: &World) {
     let (process, nothing) = spawned(world, module(world, "(i64.const 0)", &[]), &[]);
     assert!(error(&nothing).starts_with("the module returned no result"), "{nothing}");
     // The list of results tells the same.
+    let message = world.send(process, "Again", b"");
+    assert_eq!(world.result(0, process, message.id())["Error"], nothing["Error"]);
     let page = world.get(2, &format!("/results/{process}?limit=5"));
     assert_eq!(page["edges"][0]["node"]["Error"], nothing["Error"], "{page}");
 }
@@ -89,7 +91,10 @@ pub fn r13_limits_of_process_and_module_are_said(world: &World) {
     let generous = [("Memory-Limit", "16-gb"), ("Compute-Limit", "9000000000000")];
     assert_eq!(spawned(world, fine, &generous).1["Output"], "fine");
     let (process, result) = spawned(world, fine, &[("Memory-Limit", "lots")]);
-    assert!(error(&result).contains("the process's tag Memory-Limit is \"lots\"; write a number and a unit"), "{result}");
+    assert!(
+        error(&result).contains("the process's tag Memory-Limit is \"lots\"; write a number and a unit"),
+        "{result}"
+    );
     let message = world.send(process, "Still", b"");
     assert_eq!(world.result(2, process, message.id())["Error"], result["Error"], "each of its slots says so");
     let (_, result) = spawned(world, fine, &[("Memory-Limit", "64-kb")]);
