@@ -56,10 +56,8 @@ pub fn f10_errors_of_the_host_arrive_as_text(world: &World) {
     let (process, nothing) = spawned(world, module(world, "(i64.const 0)", &[]), &[]);
     assert!(error(&nothing).starts_with("the module returned no result"), "{nothing}");
     // The list of results tells the same.
-    let message = world.send(process, "Again", b"");
-    assert_eq!(world.result(0, process, message.id())["Error"], nothing["Error"]);
-    let page = world.get(2, &format!("/results/{process}?limit=5"));
-    assert_eq!(page["edges"][0]["node"]["Error"], nothing["Error"], "{page}");
+    let list = world.get(2, &format!("/v1/processes/{process}/results"));
+    assert_eq!(list["results"][0]["result"]["Error"], nothing["Error"], "{list}");
 }
 
 /// Grows by one page and answers only when that was refused.
