@@ -113,11 +113,13 @@ fn json_tags(tags: &[Tag]) -> Vec<JsonTag<'_>> {
 }
 
 /// The message text for slot `assignment.slot`. `cranked_owner` is the network address when the assignment says the
-/// message is a checked crank; the process then sees that as `Owner`.
+/// message is a checked crank; the process then sees that as `Owner`. For a tick, the caller gives the process's owner as
+/// the content's: it is sender and owner of what its crons send, whatever their tags say.
 pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: Option<&Id>) -> String {
     let network = cranked_owner.filter(|_| assignment.crank.is_some()).map(Id::to_string);
     let owner = network.as_deref().unwrap_or(&content.owner);
-    let from_process = content.tags.iter().find(|t| t.name == "From-Process").map(|t| t.value.as_str());
+    let cron = assignment.cron.is_some();
+    let from_process = content.tags.iter().find(|t| t.name == "From-Process" && !cron).map(|t| t.value.as_str());
     let excluded = |name: &str| assignment.exclude.iter().any(|e| e == name);
     let data = String::from_utf8_lossy(&content.data);
     let binary = matches!(data, Cow::Owned(_));
@@ -139,7 +141,7 @@ pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: O
             timestamp: assignment.timestamp,
             block_height: assignment.block_height,
             hash_chain: assignment.hash_chain.to_string(),
-            cron: false,
+            cron,
             read_only: false,
         },
     };
