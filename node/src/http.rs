@@ -14,6 +14,7 @@ mod cursor;
 mod error;
 mod gate;
 mod gateway;
+mod hyperbeam;
 mod listener;
 mod messenger;
 mod metrics;
@@ -147,7 +148,7 @@ fn router_until<D: Door>(door: D, shutdown: CancellationToken) -> Router {
         .merge(ao_routes())
         .merge(chain_routes())
         .merge(weft_routes())
-        .fallback(routes::unknown)
+        .fallback(hyperbeam::any::<D>)
         .method_not_allowed_fallback(routes::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), gate::gate::<D>))
         .layer(cors)
@@ -161,6 +162,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/monitor/{pid}", post(messenger::monitor::<D>).delete(messenger::unmonitor::<D>))
         .route("/push/{id}/{number}", post(messenger::push::<D>))
         .route("/push-result/{id}/{number}", post(messenger::push_result::<D>))
+        .route("/push", post(hyperbeam::any::<D>))
         .route("/timestamp", get(scheduler::timestamp::<D>))
         .route("/health", get(scheduler::health))
         .route("/{id}", get(scheduler::by_id::<D>))
@@ -169,6 +171,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/result/{id}", get(compute::result::<D>))
         .route("/results/{pid}", get(compute::results::<D>))
         .route("/cron/{pid}", get(compute::cron))
+        .route("/state/{pid}", get(compute::state))
         .route("/dry-run", post(compute::dry_run::<D>))
         .route("/graphql", post(gateway::graphql::<D>))
         .route("/raw/{id}", get(gateway::raw::<D>))

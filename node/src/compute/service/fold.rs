@@ -30,6 +30,7 @@ const GOSSIPED: usize = 32;
 const SNAPSHOT_WINDOWS: u64 = 8;
 
 /// Where the fold of one process stands in memory.
+#[derive(Clone)]
 pub struct Fold {
     /// The log up to which the live state has been evaluated.
     pub head: Head,
@@ -63,7 +64,8 @@ pub async fn advance(
     }
     let Some(state) = fold.as_mut() else { return Ok(0) };
     if !is_live(tools, state, &process) {
-        rebuild(tools, state, process).await?;
+        let target = state.head.next_slot;
+        rebuild(tools, state, process, process, target).await?;
     }
     let given = !entries.is_empty();
     let steps = match next_steps(tools, state, &process, to_slot, entries).await {
@@ -88,7 +90,7 @@ pub async fn advance(
 }
 
 /// Drops the live state. A pool too busy for that is noticed by its slot: it is then rebuilt all the same.
-async fn forget(tools: &ComputeTools, process: Id) {
+pub async fn forget(tools: &ComputeTools, process: Id) {
     if let Err(error) = tools.machine.pool.drop_process(process).await {
         tracing::debug!(%process, %error, "live state not dropped");
     }
@@ -333,12 +335,17 @@ async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, result
     }
 }
 
-/// Brings the live state to where the fold stands: newest snapshot, then replay of the log, each outcome compared with the
-/// one signed before.
-async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<(), Refusal> {
-    let target = state.head.next_slot;
-    forget(tools, process).await;
-    let start = restore_snapshot(tools, state, process, target).await.unwrap_or(0);
+/// Brings the pool's `seat` (the process's own, or one to look back with) and the fold to just before slot `target`: newest
+/// snapshot, then replay of the log, each outcome compared with the one signed before.
+pub async fn rebuild(
+    tools: &ComputeTools,
+    state: &mut Fold,
+    process: Id,
+    seat: Id,
+    target: u64,
+) -> Result<(), Refusal> {
+    forget(tools, seat).await;
+    let start = restore_snapshot(tools, state, process, seat, target).await.unwrap_or(0);
     state.head = Head::empty(process);
     if let Some(last) = start.checked_sub(1) {
         let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
@@ -353,7 +360,7 @@ async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<
         if steps.is_empty() {
             return Err(Code::Unavailable.refuse("the scheduler's log is shorter than what was evaluated; try again"));
         }
-        let outcomes = run(tools, state, process, &steps).await?;
+        let outcomes = run(tools, state, seat, &steps).await?;
         for (step, outcome) in steps.iter().zip(&outcomes) {
             compare(tools, &process, step, outcome).await?;
         }
@@ -376,14 +383,19 @@ async fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outc
 }
 
 /// Restores the newest snapshot that is not ahead of `target`; the slot it stands at.
-async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, target: u64) -> Option<u64> {
+async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, seat: Id, target: u64) -> Option<u64> {
     let module = state.module.machine.as_ref().ok()?;
-    let blob = tools.machine.snapshots.get(&process).ok()??;
-    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
+    let (slot, snapshot) = stored_snapshot(tools, process)?;
     if slot > target {
         return None;
     }
-    let snapshot = crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?;
-    tools.machine.pool.restore(process, module, snapshot, slot).await.ok()?;
+    tools.machine.pool.restore(seat, module, snapshot, slot).await.ok()?;
     Some(slot)
+}
+
+/// The newest snapshot on disk and the slot it stands at.
+pub fn stored_snapshot(tools: &ComputeTools, process: Id) -> Option<(u64, crate::compute::Snapshot)> {
+    let blob = tools.machine.snapshots.get(&process).ok()??;
+    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
+    Some((slot, crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?))
 }
