@@ -15,6 +15,8 @@ use super::{Api, DoorError, ErrorKind};
 const ASK_NODES: Duration = Duration::from_secs(1);
 /// Items that one question has fetched from other nodes.
 const FETCHED: usize = 16;
+/// Times that a question is asked here again because the gateway knew what it found.
+const ROUNDS: usize = 8;
 /// Ids in one question to the gateway whether it knows them.
 const IDS_AT_ONCE: usize = 100;
 
@@ -22,46 +24,56 @@ impl Api {
     /// Answers a GraphQL request; `door` is the address by which the client has reached this node.
     pub(super) async fn ask_graphql(&self, body: Bytes, door: &str) -> Result<Bytes, DoorError> {
         let fresh = &self.behind().finder.fresh;
-        let Some(first) = fresh.ask(&body, &HashSet::new()).await else {
+        let Some(first) = fresh.ask(&body).await else {
             return self.pass_graphql(body).await;
         };
-        let mut here: HashSet<Id> = first.found.iter().copied().collect();
-        here.extend(self.fetch_named(&first).await);
-        let known = self.known_at_gateway(&here).await;
-        let Some(mut local) = fresh.ask(&body, &known).await else {
-            return self.pass_graphql(body).await;
-        };
+        self.fetch_named(&first).await;
+        let mut unknown: HashSet<Id> = HashSet::new();
+        for _round in 0..ROUNDS {
+            let Some(local) = fresh.ask(&body).await else { break };
+            let doubtful: HashSet<Id> = local.found.iter().filter(|id| !unknown.contains(*id)).copied().collect();
+            let known = self.known_at_gateway(&doubtful).await;
+            if known.is_disjoint(&doubtful) {
+                return self.joined(body, local, door).await;
+            }
+            fresh.forget(&known);
+            unknown.extend(doubtful.difference(&known));
+        }
+        self.pass_graphql(body).await
+    }
+
+    /// The gateway's answer with what is here; of what is here alone if no gateway answers.
+    async fn joined(&self, body: Bytes, mut local: FreshAnswer, door: &str) -> Result<Bytes, DoorError> {
+        let passed = self.pass_graphql(without_our_cursors(body, &local.after)).await;
         if is_empty(&local.data) {
-            return self.pass_graphql(without_our_cursors(body, &local.after)).await;
+            return passed;
         }
         name_door(&mut local.data, door);
-        let answer = match self.pass_graphql(without_our_cursors(body, &local.after)).await {
-            Ok(answer) => serde_json::from_slice(&answer).unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%error, "GraphQL is answered without a gateway");
-                Value::Null
-            }
-        };
+        let answer = passed.inspect_err(|error| tracing::debug!(%error, "GraphQL is answered without a gateway"));
+        let answer = answer.ok().and_then(|answer| serde_json::from_slice(&answer).ok()).unwrap_or_default();
         Ok(join(answer, local).to_string().into())
     }
 
-    /// Items that the question names and that only other nodes have, taken in.
-    async fn fetch_named(&self, asked: &FreshAnswer) -> Vec<Id> {
+    /// Takes in items that the question names, that no gateway knows and another node has.
+    async fn fetch_named(&self, asked: &FreshAnswer) {
         let finder = &self.behind().finder;
-        let missing = asked.named.iter().filter(|id| !finder.fresh.has(id)).take(FETCHED);
-        let found = futures::future::join_all(missing.map(|id| finder.item_from_nodes(id)));
+        let missing: HashSet<Id> = asked.named.iter().filter(|id| !finder.fresh.has(id)).copied().collect();
+        let known = self.known_at_gateway(&missing).await;
+        let wanted = missing.difference(&known).take(FETCHED);
+        let found = futures::future::join_all(wanted.map(|id| finder.item_from_nodes(id)));
         let found = tokio::time::timeout(ASK_NODES, found).await.unwrap_or_default();
-        let taken = found.into_iter().flatten().inspect(|item| finder.fresh.add(item));
-        taken.map(|item| item.id()).collect()
+        found.into_iter().flatten().for_each(|item| finder.fresh.add(&item));
     }
 
-    /// Which of these the gateway has: it says more about them (blocks, bundles) than this node could.
+    /// Which of these, and of those held longest here, the gateway has: it says more about them (blocks, bundles) than this
+    /// node could.
     async fn known_at_gateway(&self, ids: &HashSet<Id>) -> HashSet<Id> {
         const QUERY: &str = "query($ids:[ID!]!){transactions(ids:$ids,first:100){edges{node{id}}}}";
         if ids.is_empty() {
             return HashSet::new();
         }
-        let asked: Vec<&Id> = ids.iter().take(IDS_AT_ONCE).collect();
+        let oldest = self.behind().finder.fresh.oldest(IDS_AT_ONCE);
+        let asked: Vec<&Id> = ids.iter().chain(&oldest).take(IDS_AT_ONCE).collect();
         let answer = self.gateway().graphql(QUERY, json!({ "ids": asked })).await.unwrap_or_default();
         let edges = answer.pointer("/transactions/edges").and_then(Value::as_array);
         let id = |edge: &Value| edge.pointer("/node/id").and_then(Value::as_str).and_then(|id| id.parse().ok());

@@ -90,11 +90,27 @@ impl Fresh {
         self.state.read().unwrap_or_else(PoisonError::into_inner).records.get(id).is_some()
     }
 
-    /// Answers a GraphQL request without the items of `known`; `None` if it is none that this schema understands.
-    pub async fn ask(&self, body: &[u8], known: &HashSet<Id>) -> Option<FreshAnswer> {
+    /// Lets go of items that gateways know.
+    pub fn forget(&self, known: &HashSet<Id>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = |id: &Id| known.contains(id) && !self.locations.contains(id);
+        order.iter().filter(|id| gone(id)).for_each(|id| {
+            state.records.forget(*id);
+        });
+        order.retain(|id| !gone(id));
+    }
+
+    /// Those held longest, at most `count`.
+    pub fn oldest(&self, count: usize) -> Vec<Id> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).iter().take(count).copied().collect()
+    }
+
+    /// Answers a GraphQL request; `None` if it is none that this schema understands.
+    pub async fn ask(&self, body: &[u8]) -> Option<FreshAnswer> {
         let request: async_graphql::Request = serde_json::from_slice(body).ok()?;
         let notes = Arc::new(Mutex::new(FreshAnswer::default()));
-        let asked = Asked { notes: Arc::clone(&notes), known: known.clone(), locations: Arc::clone(&self.locations) };
+        let asked = Asked { notes: Arc::clone(&notes), locations: Arc::clone(&self.locations) };
         let answer = self.schema.execute(request.data(asked)).await;
         if !answer.errors.is_empty() {
             return None;
@@ -129,20 +145,16 @@ fn location(address: Id) -> Record {
     }
 }
 
-/// What goes with one question: what to leave out, and notes of what it asked and found.
+/// What goes with one question: notes of what it asked and found.
 pub(super) struct Asked {
     notes: Arc<Mutex<FreshAnswer>>,
-    known: HashSet<Id>,
     locations: Arc<HashSet<Id>>,
 }
 
 impl Asked {
-    /// Ids that are left out of a list: what others know, and, unless they are asked for, the records of locations.
+    /// Ids that are left out of a list: the records of locations, unless they are asked for.
     pub fn skip(&self, filter: &Filter) -> HashSet<Id> {
-        match filter.wants("Type", LOCATION) {
-            true => self.known.clone(),
-            false => self.known.union(&self.locations).copied().collect(),
-        }
+        if filter.wants("Type", LOCATION) { HashSet::new() } else { HashSet::clone(&self.locations) }
     }
 
     /// Notes what a list of transactions asked for and found.

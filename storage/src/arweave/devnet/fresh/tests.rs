@@ -11,9 +11,9 @@ fn item(n: u8, tags: &[(&str, &str)]) -> DataItem {
     ItemBuilder::new().data(vec![n]).tags(tags).sign(&Ed25519Signer::from_seed([n; 32])).unwrap()
 }
 
-async fn ask(fresh: &Fresh, query: &str, variables: Value, known: &[Id]) -> FreshAnswer {
+async fn ask(fresh: &Fresh, query: &str, variables: Value) -> FreshAnswer {
     let body = json!({ "query": query, "variables": variables }).to_string();
-    fresh.ask(body.as_bytes(), &known.iter().copied().collect()).await.unwrap()
+    fresh.ask(body.as_bytes()).await.unwrap()
 }
 
 fn ids(answer: &FreshAnswer, list: &str) -> Vec<String> {
@@ -30,35 +30,38 @@ async fn items_are_found_by_tag_newest_first_and_paged() {
     let items: Vec<DataItem> = (1..=3).map(|n| item(n, &[("Type", "Process"), ("Name", &n.to_string())])).collect();
     items.iter().for_each(|item| fresh.add(item));
     fresh.add(&item(9, &[("Type", "Message")]));
-    let first = ask(&fresh, BY_TAG, json!({}), &[]).await;
+    let first = ask(&fresh, BY_TAG, json!({})).await;
     assert_eq!(ids(&first, "all"), [items[2].id().to_string(), items[1].id().to_string()]);
     assert_eq!(first.lists, [("all".to_owned(), 2, false)]);
     assert_eq!(first.data["all"]["pageInfo"]["hasNextPage"], true);
     assert_eq!(first.data["all"]["edges"][0]["node"]["block"], Value::Null);
     let cursor = first.data["all"]["edges"][1]["cursor"].as_str().unwrap();
-    let second = ask(&fresh, BY_TAG, json!({ "after": cursor }), &[]).await;
+    let second = ask(&fresh, BY_TAG, json!({ "after": cursor })).await;
     assert_eq!(ids(&second, "all"), [items[0].id().to_string()]);
     assert_eq!(second.after, [cursor], "to be taken out of what the gateway is asked");
-    let foreign = ask(&fresh, BY_TAG, json!({ "after": "WyIyMDI0LTAxLTAxIl0=" }), &[]).await;
+    let foreign = ask(&fresh, BY_TAG, json!({ "after": "WyIyMDI0LTAxLTAxIl0=" })).await;
     assert_eq!(ids(&foreign, "all"), [""; 0], "what is newest was on the page before");
-    let known = ask(&fresh, BY_TAG, json!({}), &[items[2].id()]).await;
-    assert_eq!(ids(&known, "all"), [items[1].id().to_string(), items[0].id().to_string()]);
+    assert_eq!(fresh.oldest(2), [items[0].id(), items[1].id()]);
+    fresh.forget(&[items[2].id(), Id::from_bytes([5; 32])].into());
+    let rest = ask(&fresh, BY_TAG, json!({})).await;
+    assert_eq!(ids(&rest, "all"), [items[1].id().to_string(), items[0].id().to_string()]);
+    assert!(!fresh.has(&items[2].id()) && fresh.oldest(9).len() == 3);
 }
 
 #[tokio::test]
 async fn locations_are_shown_to_who_asks_for_them() {
     let address = Id::from_bytes([7; 32]);
     let fresh = Fresh::new([address]);
-    let everything = ask(&fresh, "{ transactions { edges { node { id } } } }", json!({}), &[]).await;
+    let everything = ask(&fresh, "{ transactions { edges { node { id } } } }", json!({})).await;
     assert_eq!(ids(&everything, "transactions"), [""; 0]);
     let query = "query($owner: String!) { transactions(owners: [$owner], first: 1, sort: HEIGHT_DESC,
         tags: [{name: \"Data-Protocol\", values: [\"ao\"]}, {name: \"Type\", values: [\"Scheduler-Location\"]}])
         { edges { node { id tags { name value } } } } }";
-    let found = ask(&fresh, query, json!({ "owner": address }), &[]).await;
+    let found = ask(&fresh, query, json!({ "owner": address })).await;
     let tags = found.data["transactions"]["edges"][0]["node"]["tags"].as_array().unwrap();
     assert!(tags.contains(&json!({ "name": "Url", "value": DOOR })), "{tags:?}");
     assert_eq!(found.found, [], "it is no item that a gateway could have");
-    let other = ask(&fresh, query, json!({ "owner": Id::from_bytes([8; 32]) }), &[]).await;
+    let other = ask(&fresh, query, json!({ "owner": Id::from_bytes([8; 32]) })).await;
     assert_eq!(ids(&other, "transactions"), [""; 0]);
 }
 
@@ -76,9 +79,9 @@ async fn the_oldest_goes_first_and_nonsense_is_nobodys() {
     }
     assert!(!fresh.has(&first.id()));
     for body in ["", "{}", "{\"query\": \"{ no_such_field }\"}", "{\"query\": 1}"] {
-        assert!(fresh.ask(body.as_bytes(), &HashSet::new()).await.is_none(), "{body}");
+        assert!(fresh.ask(body.as_bytes()).await.is_none(), "{body}");
     }
     let one = format!("{{ transaction(id: \"{}\") {{ id }} }}", first.id());
-    let gone = ask(&fresh, &one, json!({}), &[]).await;
+    let gone = ask(&fresh, &one, json!({})).await;
     assert_eq!((gone.named, gone.found.len()), (vec![first.id()], 0));
 }
