@@ -24,6 +24,7 @@ pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
     pub content_type: String,
+    pub headers: std::collections::BTreeMap<String, String>,
 }
 
 impl Answer {
@@ -60,9 +61,12 @@ impl Http {
         self.runtime.block_on(async {
             let response = request.send().await.unwrap();
             let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
+            let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
             Answer {
                 status: response.status().as_u16(),
                 content_type: content_type.unwrap_or_default(),
+                headers,
                 body: response.bytes().await.unwrap().into(),
             }
         })
