@@ -32,6 +32,7 @@ use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, p
 mod fold;
 mod modules;
 mod store;
+mod ticks;
 mod trial;
 
 pub use modules::{Loaded, ModuleError, Modules};

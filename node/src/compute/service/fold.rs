@@ -13,7 +13,7 @@ use weft_protocol::{
     wire::{self, LogEntry, Refusal},
 };
 
-use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault};
+use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault, ticks::Ticks};
 use crate::{
     compute::{Evaluation, Job, Module, Reads},
     directory::Located,
@@ -41,6 +41,7 @@ pub struct Fold {
     /// The module.
     pub module: Arc<Loaded>,
     located: Located,
+    ticks: Ticks,
 }
 
 /// A checked entry, ready to be shown to the module.
@@ -109,9 +110,10 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         ModuleError::NotFound(_) => Code::Unavailable.refuse(error.to_string()),
         ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
     })?;
-    let env = env_json(&Party::of(&located.item), &module.party, &tools.network.address());
-    let env = owner_in_env(tools, &located, env, &module.party)?;
-    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located };
+    let ticks = Ticks::new(tools, &located, progress.next_slot)?;
+    let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
+    let env = env_json(&party, &module.party, &tools.network.address());
+    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located, ticks };
     if let Some(last) = progress.next_slot.checked_sub(1) {
         let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
         let result =
@@ -119,16 +121,6 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         fold.move_to(&result.assignment)?;
     }
     Ok(fold)
-}
-
-/// A process that another one spawned is owned by the network, as its spawn was a checked crank.
-fn owner_in_env(tools: &ComputeTools, located: &Located, env: String, module: &Party) -> Result<String, Refusal> {
-    let assignment = Assignment::read(&located.assignment).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
-    if assignment.crank.is_none() {
-        return Ok(env);
-    }
-    let process = Party { owner: tools.network.address().to_string(), ..Party::of(&located.item) };
-    Ok(env_json(&process, module, &tools.network.address()))
 }
 
 impl Fold {
@@ -159,8 +151,9 @@ impl Fold {
         if signer_key(&item) != Some(self.located.scheduler) {
             return Err(bad("its assignment is not signed by the process's scheduler".into()));
         }
-        let content =
+        let mut content =
             entry_content(&entry, &assignment).ok_or_else(|| bad("its item is not the one assigned".into()))?;
+        self.ticks.check(&entry, &assignment, &mut content).map_err(bad)?;
         self.head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
         self.block_height = assignment.block_height;
         Ok(Step { assignment, item, content })
@@ -399,3 +392,6 @@ pub fn stored_snapshot(tools: &ComputeTools, process: Id) -> Option<(u64, crate:
     let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
     Some((slot, crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?))
 }
+
+#[cfg(test)]
+mod tests;
