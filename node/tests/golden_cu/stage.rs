@@ -65,6 +65,7 @@ impl Stage {
             stage.names.insert(text(&stage.golden["addresses"][who]).to_owned(), name.clone());
             stage.names.insert(signer_address(signer), name);
         }
+        stage.http.meshed(&stage.net.doors());
         stage.spawn();
         let schedule = stage.golden["schedule"].as_array().unwrap().clone();
         let (_, schedule) = schedule.split_last().unwrap();

@@ -72,6 +72,25 @@ impl Http {
         })
     }
 
+    /// Waits until the nodes behind these doors are all connected to each other: a node is ready with its first peer.
+    ///
+    /// # Panics
+    /// If they are not within [`LONGEST`].
+    pub fn meshed(&self, doors: &[String]) {
+        let until = std::time::Instant::now() + LONGEST;
+        for door in doors {
+            loop {
+                let status = self.get(&format!("{door}/v1/status")).ok().json();
+                if status["mesh"]["peers"].as_array().is_some_and(|peers| peers.len() + 1 >= doors.len()) {
+                    break;
+                }
+                assert!(std::time::Instant::now() < until, "{door} lacks peers: {status}");
+                // Nodes send their clients no events; the deadline is above.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
     pub fn get(&self, url: &str) -> Answer {
         self.answer(self.client.get(url))
     }
