@@ -431,6 +431,7 @@ impl Door for Fake {
                 scheduler: self.node(),
                 messengers: vec![self.node()],
                 provider: None,
+                crons: Vec::new(),
                 item: log.item.clone(),
                 assignment: log.entries[0].assignment.clone(),
             })
