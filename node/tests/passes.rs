@@ -148,7 +148,8 @@ fn went_as_it_should(ends: &Value) {
     assert_eq!(ends["counted"], "2");
     assert_eq!(ends["heardByA"], "pong before, pong during, pong after");
     assert_eq!(ends["heardByB"], "answer during");
-    assert_eq!(ends["noted"], "noted by a process, noted by a client");
+    assert_eq!(ends["noted"], "first tick, noted by a process, noted by a client");
+    assert_eq!((&ends["ticksAreDense"], &ends["ticksAreListed"]), (&json!(true), &json!(true)));
     assert_eq!(ends["born"], "born a");
     assert_eq!(ends["pagesAreAll"], true);
     assert_eq!(ends["dryrun"], "pong dry");
