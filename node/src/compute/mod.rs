@@ -35,9 +35,9 @@ pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
 pub use reads::Reads;
 pub use weft_protocol::limits::Limits;
 
-/// Stack, in bytes, of a thread that evaluates messages. The part that wasm may use is fixed by the profile (4 MiB);
-/// the rest is for the host functions and the engine around it.
-pub const EVALUATION_STACK: usize = 16 << 20;
+/// Stack, in bytes, of a thread that evaluates messages. What a module may use of it is fixed by the profile and far less; the
+/// operating system gives a thread only what it touches.
+pub const EVALUATION_STACK: usize = config::MAX_WASM_STACK + (16 << 20);
 
 /// Runs `work` on a thread with [`EVALUATION_STACK`] and waits for it. [`Pool`] has such threads of its own; this is for
 /// tools and tests that drive an [`Instance`] directly.
