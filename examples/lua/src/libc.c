@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -27,6 +28,22 @@ char *getenv(const char *name) {
 }
 
 struct tm *localtime(const time_t *at) { return gmtime(at); }
+
+/* More memory comes from the host, as in every AO module: its rule for how much is part of AO's environment. */
+__attribute__((import_module("env"), import_name("emscripten_resize_heap"))) int host_resize_heap(size_t size);
+
+void *sbrk(intptr_t more) {
+  static size_t top; /* End of what was given out; the memory may be larger. */
+  size_t size = __builtin_wasm_memory_size(0) << 16;
+  if (!top) top = size;
+  size_t from = top, to = from + (size_t)more;
+  if (more < 0 || to < from || (to > size && !host_resize_heap(to))) {
+    errno = ENOMEM;
+    return (void *)-1;
+  }
+  top = to;
+  return (void *)from;
+}
 
 /* `os.exit` ends the message: the host undoes what it did. */
 __attribute__((import_module("env"), import_name("exit"), noreturn)) void host_exit(int code);

@@ -1,8 +1,8 @@
 /* The module's face to the host: AO's convention for 32-bit emscripten modules.
  *
- *   _initialize()                      once: makes the Lua state and runs the prelude
- *   _emscripten_stack_alloc(length)    room for the message, then for the environment, as C strings
- *   handle(message, environment)       evaluates; the answer is a C string that is valid until the next call
+ *   _initialize() or __wasm_call_ctors()  once: makes the Lua state and runs the prelude
+ *   _emscripten_stack_alloc(length)       room for the message, then for the environment, as C strings
+ *   handle(message, environment)          evaluates; the answer is a C string that is valid until the next call
  *
  * The host keeps the linear memory between messages: the Lua state in it is the state of the process. */
 
@@ -94,6 +94,12 @@ EXPORT("_initialize") void initialise(void) {
   if (lua_pcall(lua, 0, 0, 0) != LUA_OK) __builtin_trap();
   lua_gc(lua, LUA_GCCOLLECT, 0);
 }
+
+/* The same under the names that AO's own loader calls. Its debug build marks the end of the C stack, which is at 0. */
+EXPORT("__wasm_call_ctors") void construct(void) { initialise(); }
+EXPORT("dynCall_vii") void dyn_call(void (*function)(int, int), int a, int b) { function(a, b); }
+EXPORT("emscripten_stack_init") void stack_init(void) {}
+EXPORT("emscripten_stack_get_end") size_t stack_end(void) { return 0; }
 
 /* --- messages --------------------------------------------------------------------------------------------------- */
 
