@@ -5,9 +5,9 @@
 //! often, delivers the same item with the same id, and a spawned process has the same id even if its messenger dies half
 //! way. The derived key proves nothing by itself; authority comes from the [`crate::wire::CrankProof`] beside the item,
 //! which [`verify`] checks: the attestations, the path to the outbox root, and that the item is exactly what the entry
-//! gives. Tag order and content follow AO's messenger (AO wire reference §3.3), with three differences, each for safety:
+//! gives. Tag order and content follow AO's messenger (AO wire reference §3.3), with four differences, each for safety:
 //! numbers and booleans in tag values become text instead of dropping the message; a foreign `From-Process` in a spawn is
-//! removed; `BaseLayer` and `Exclude` of assignments are kept.
+//! removed; `BaseLayer` and `Exclude` of assignments are kept; bytes that are no text can be sent as `Data-Base64`.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -17,6 +17,8 @@ use crate::{
     ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile, Tag},
     assignment::check_exclude,
     attestation::{Attestation, signer_key},
+    b64,
+    cron::{CRON_TAG, SKIPPED_TAG},
     keys::NodeKey,
     merkle,
     outcome::{Outcome, outbox_leaf},
@@ -218,12 +220,17 @@ fn entry_tags(entry: &Value) -> Result<Vec<Tag>, String> {
     tags.iter().map(|tag| Ok(Tag::new(text(tag, "name")?, text(tag, "value")?))).collect()
 }
 
-fn entry_data(entry: &Value) -> Vec<u8> {
-    match entry.get("Data") {
+/// The bytes an entry sends: of `Data-Base64` (either alphabet, padded or not) where it is given, else the text of `Data`.
+fn entry_data(entry: &Value) -> Result<Vec<u8>, String> {
+    if let Some(text) = entry.get("Data-Base64").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+        let plain = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        return b64::decode(&plain).ok_or_else(|| "its Data-Base64 is not base64".to_owned());
+    }
+    Ok(match entry.get("Data") {
         Some(Value::String(text)) if !text.is_empty() => text.clone().into_bytes(),
         None | Some(Value::Null | Value::String(_)) => b" ".to_vec(),
         Some(other) => crate::canonical::to_string(other).into_bytes(),
-    }
+    })
 }
 
 fn finish(
@@ -232,7 +239,8 @@ fn finish(
     builder: ItemBuilder,
     mut tags: Vec<Tag>,
 ) -> Result<DataItem, String> {
-    tags.retain(|t| t.name != CRANK_TAG);
+    // What only the network itself may say, no process says.
+    tags.retain(|t| ![CRANK_TAG, CRON_TAG, SKIPPED_TAG].contains(&t.name.as_str()));
     tags.push(Tag::new(CRANK_TAG, id.to_string()));
     builder.tags(tags).sign(&id.signer(&attestation.subject.network)).map_err(|e| e.to_string())
 }
@@ -241,7 +249,7 @@ fn message(attestation: &Attestation, id: CrankId, entry: &Value) -> Result<Data
     const OWN: [&str; 5] = ["Data-Protocol", "Type", "From-Process", "From-Module", "Assignments"];
     let subject = &attestation.subject;
     let target = entry.get("Target").and_then(Value::as_str).ok_or("it has no Target")?;
-    let mut builder = ItemBuilder::new().data(entry_data(entry));
+    let mut builder = ItemBuilder::new().data(entry_data(entry)?);
     // A target that is no 43-character id cannot stand in an item: an Ethereum wallet, say. The tag keeps it.
     match target.parse::<Id>() {
         Ok(target) => builder = builder.target(target),
@@ -283,7 +291,7 @@ fn spawn(attestation: &Attestation, id: CrankId, entry: &Value) -> Result<DataIt
     if !scheduler_named {
         tags.push(Tag::new("Scheduler", attestation.scheduler.clone()));
     }
-    finish(attestation, id, ItemBuilder::new().data(entry_data(entry)), tags)
+    finish(attestation, id, ItemBuilder::new().data(entry_data(entry)?), tags)
 }
 
 fn spawned(attestation: &Attestation, id: CrankId, entry: &Value) -> Result<DataItem, String> {

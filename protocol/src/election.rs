@@ -143,9 +143,20 @@ pub enum ElectionError {
     },
 }
 
+/// The scheduler of AO's public test network, which aos and most dapps name whatever network they talk to.
+///
+/// Nobody can be registered under it here (an address is a hash of the member's key), so it can mean only one thing: that
+/// the process's author has no scheduler of this network in mind. It is read as "elect one".
+pub const WELL_KNOWN_SCHEDULER: &str = "_GQ33BkPtZrqxA84vM8Zk-N2aO0toNNu_C-l-rawrBA";
+
+/// Whether a `Scheduler` tag asks for an election: the network's address, or [`WELL_KNOWN_SCHEDULER`].
+pub fn asks_for_election(scheduler_tag: &str, network_address: &Id) -> bool {
+    scheduler_tag == WELL_KNOWN_SCHEDULER || scheduler_tag == network_address.to_string()
+}
+
 /// The committee of `process`, whose spawn item carries `scheduler_tag`.
 ///
-/// The network's address as the tag means drawn, a scheduler's address means pinned to it.
+/// The network's address as the tag means drawn (so does [`WELL_KNOWN_SCHEDULER`]), a scheduler's address means pinned to it.
 ///
 /// # Errors
 /// A tag that is neither; the error says what to use instead.
@@ -239,7 +250,7 @@ fn pinned_scheduler(network: &Network, tag: &str) -> Result<Option<NodeKey>, Ele
         let value = tag.chars().take(80).collect();
         return Err(ElectionError::NotAnAddress { value, network: network.address() });
     };
-    if value == network.address() {
+    if asks_for_election(tag, &network.address()) {
         return Ok(None);
     }
     let examples = || {

@@ -3,6 +3,11 @@
 //! Byte-exact with the reference (AO wire reference §4.3.1): member order, absent members left out, numbers as numbers, text
 //! as JavaScript's `JSON.stringify` writes it. Lua's hash seed depends on the length of the first texts, so a changed space
 //! changes the order of tables: these texts are part of consensus.
+//!
+//! Data that is no UTF-8 text is shown as the reference's scheduler shows it (the readable part of a message, nothing of a
+//! process), and whole in one more member, `Data-Base64`. Text data gives exactly the reference's bytes.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +16,12 @@ use crate::{
     Id,
     ans104::{DataItem, Tag},
     assignment::Assignment,
+    b64,
+    election::asks_for_election,
 };
+
+/// The messenger of AO's public test network, which aos names as the `Authority` of every process it spawns there.
+pub const WELL_KNOWN_AUTHORITY: &str = "fcoN_xJeisVsPXA-trzVAuIiqO3ydLQxM-L4XbrQKzY";
 
 /// A tag as the module sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -27,7 +37,9 @@ struct MessageJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a str>,
+    data: Option<Option<&'a str>>,
+    #[serde(rename = "Data-Base64", skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
     owner: &'a str,
     target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,15 +102,10 @@ impl Content {
             data: item.data().to_vec(),
             owner: item.signer_address(),
             target: item.target().map(|t| t.to_string()).unwrap_or_default(),
-            anchor: Some(item.anchor().map(|a| b64url(a.as_slice())).unwrap_or_default()),
+            anchor: Some(item.anchor().map(|a| b64::encode(a.as_slice())).unwrap_or_default()),
             tags: item.tags().to_vec(),
         }
     }
-}
-
-fn b64url(bytes: &[u8]) -> String {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn json_tags(tags: &[Tag]) -> Vec<JsonTag<'_>> {
@@ -106,18 +113,22 @@ fn json_tags(tags: &[Tag]) -> Vec<JsonTag<'_>> {
 }
 
 /// The message text for slot `assignment.slot`. `cranked_owner` is the network address when the assignment says the
-/// message is a checked crank; the process then sees that as `Owner`.
+/// message is a checked crank; the process then sees that as `Owner`. For a tick, the caller gives the process's owner as
+/// the content's: it is sender and owner of what its crons send, whatever their tags say.
 pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: Option<&Id>) -> String {
     let network = cranked_owner.filter(|_| assignment.crank.is_some()).map(Id::to_string);
     let owner = network.as_deref().unwrap_or(&content.owner);
-    let from_process = content.tags.iter().find(|t| t.name == "From-Process").map(|t| t.value.as_str());
+    let cron = assignment.cron.is_some();
+    let from_process = content.tags.iter().find(|t| t.name == "From-Process" && !cron).map(|t| t.value.as_str());
     let excluded = |name: &str| assignment.exclude.iter().any(|e| e == name);
     let data = String::from_utf8_lossy(&content.data);
+    let binary = matches!(data, Cow::Owned(_));
     let tags: Vec<Tag> = content.tags.iter().filter(|t| t.name != "From" && t.name != "Owner").cloned().collect();
     let json = MessageJson {
         id: content.id.to_string(),
-        signature: (!excluded("Signature")).then(|| b64url(&content.signature)),
-        data: (!excluded("Data")).then_some(&*data),
+        signature: (!excluded("Signature")).then(|| b64::encode(&content.signature)),
+        data: (!excluded("Data")).then_some((!binary || assignment.slot > 0).then_some(&*data)),
+        data_base64: (binary && !excluded("Data")).then(|| b64::encode(&content.data)),
         owner,
         target: if assignment.assigned.is_some() { content.target.clone() } else { assignment.process.to_string() },
         anchor: (!excluded("Anchor")).then(|| content.anchor.clone()),
@@ -130,15 +141,15 @@ pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: O
             timestamp: assignment.timestamp,
             block_height: assignment.block_height,
             hash_chain: assignment.hash_chain.to_string(),
-            cron: false,
+            cron,
             read_only: false,
         },
     };
     serde_json::to_string(&json).unwrap_or_default()
 }
 
-/// A dry-run message text from the caller's JSON (`Id, Owner, From, Target, Anchor, Data, Tags`), read on the state after a
-/// slot with this timestamp and height.
+/// A dry-run message text from the caller's JSON (`Id, Owner, From, Target, Anchor, Data, Data-Base64, Tags`), read on the
+/// state after a slot with this timestamp and height.
 pub fn dry_run_json(process: &Id, caller: &Value, timestamp: u64, block_height: u64) -> String {
     let text = |name: &str, default: &str| match caller.get(name) {
         Some(Value::String(s)) => Value::from(s.as_str()),
@@ -164,6 +175,9 @@ pub fn dry_run_json(process: &Id, caller: &Value, timestamp: u64, block_height: 
         json.insert("Signature".into(), signature.clone());
     }
     json.insert("Data".into(), text("Data", "1234"));
+    if let Some(data) = caller.get("Data-Base64").filter(|d| d.is_string()) {
+        json.insert("Data-Base64".into(), data.clone());
+    }
     json.insert("Owner".into(), owner.clone());
     json.insert("Target".into(), text("Target", &process.to_string()));
     json.insert("Anchor".into(), text("Anchor", "0"));
@@ -210,15 +224,16 @@ struct EnvJson<'a> {
 
 /// The environment text.
 ///
-/// A process that lets the network elect its scheduler (`Scheduler` = network address) and names no `Authority` is shown
-/// one more tag, `Authority: <network address>`: it has put its trust in the network already, and without it two aos
-/// processes could not talk to each other. A process that names any `Authority` keeps exactly its own.
+/// A process that lets the network elect its scheduler and names no `Authority` is shown one more tag, `Authority:
+/// <network address>`: it has put its trust in the network already, and without it two aos processes could not talk to
+/// each other. So is one that names nothing but [`WELL_KNOWN_AUTHORITY`], which aos gives every process whatever network it
+/// is for. A process that names any other `Authority` keeps exactly its own.
 pub fn env_json(process: &Party, module: &Party, network_address: &Id) -> String {
-    let address = network_address.to_string();
     let mut tags = process.tags.clone();
-    let elected = tags.iter().any(|t| t.name == "Scheduler" && t.value == address);
-    if elected && !tags.iter().any(|t| t.name == "Authority") {
-        tags.push(Tag::new("Authority", address));
+    let elected = tags.iter().any(|t| t.name == "Scheduler" && asks_for_election(&t.value, network_address));
+    let own_authority = tags.iter().any(|t| t.name == "Authority" && t.value != WELL_KNOWN_AUTHORITY);
+    if elected && !own_authority {
+        tags.push(Tag::new("Authority", network_address.to_string()));
     }
     let party = |p, tags| PartyJson { id: Id::to_string(&Party::id(p)), owner: &p.owner, tags: json_tags(tags) };
     let json = EnvJson { process: party(process, &tags), module: party(module, &module.tags) };

@@ -20,8 +20,14 @@ fn process() -> Id {
 fn drafts() -> impl Strategy<Value = Draft> {
     let assigned = prop_oneof![Just(None), Just(Some(Assigned::Item)), Just(Some(Assigned::BaseLayer))];
     let exclude = prop::collection::vec("[A-Za-z-]{1,10}", 0..MAX_EXCLUDE);
-    (any::<[u8; 32]>(), exclude, prop::option::of("[a-z0-9/]{1,60}"), assigned)
-        .prop_map(|(id, exclude, crank, assigned)| Draft { message: Id::from_bytes(id), exclude, crank, assigned })
+    let name = || prop::option::of("[a-z0-9/]{1,60}");
+    (any::<[u8; 32]>(), exclude, name(), assigned, name()).prop_map(|(id, exclude, crank, assigned, cron)| Draft {
+        message: Id::from_bytes(id),
+        exclude,
+        crank,
+        assigned,
+        cron,
+    })
 }
 
 fn spawn() -> Draft {

@@ -22,8 +22,8 @@ fn the_most_that_may_be_excluded_can_be_signed() {
     let id = Id::sha256(b"process");
     let crank = Some(format!("{id}/{0}/3/{1}/{1}", u64::MAX, u32::MAX));
     let head = Head { next_slot: u64::MAX - 1, timestamp: u64::MAX - 2, ..Head::empty(id) };
-    let draft =
-        Draft { message: id, exclude: most, crank, assigned: Some(weft_protocol::assignment::Assigned::BaseLayer) };
+    let assigned = Some(weft_protocol::assignment::Assigned::BaseLayer);
+    let draft = Draft { message: id, exclude: most, crank, assigned, cron: None };
     head.next(draft, 0, u64::MAX).sign(&Ed25519Signer::from_seed([7; 32])).unwrap();
 }
 

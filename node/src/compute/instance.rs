@@ -19,6 +19,7 @@ use super::{
         snapshot::{Snapshot, SnapshotError},
     },
     module::{LoadError, Module},
+    reads::Reads,
     root,
 };
 
@@ -59,24 +60,31 @@ pub struct Instance {
     careful: u32,
 }
 
+/// A good message, as it was given.
+struct Remembered {
+    msg: Box<str>,
+    env: Arc<str>,
+    reads: Arc<Reads>,
+}
+
 /// Good messages since the base.
 #[derive(Default)]
 struct Replay {
-    messages: Vec<(Box<str>, Arc<str>)>,
+    messages: Vec<Remembered>,
     bytes: usize,
     fuel: u64,
 }
 
 impl Replay {
-    fn push(&mut self, msg: &str, env: &str, fuel: u64) {
+    fn push(&mut self, msg: &str, env: &str, reads: &Arc<Reads>, fuel: u64) {
         // The environment is the same for all messages of a process.
         let env = match self.messages.last() {
-            Some((_, last)) if **last == *env => Arc::clone(last),
+            Some(Remembered { env: last, .. }) if **last == *env => Arc::clone(last),
             _ => Arc::from(env),
         };
-        self.bytes = self.bytes.saturating_add(msg.len());
+        self.bytes = self.bytes.saturating_add(msg.len()).saturating_add(reads.size());
         self.fuel = self.fuel.saturating_add(fuel);
-        self.messages.push((Box::from(msg), env));
+        self.messages.push(Remembered { msg: Box::from(msg), env, reads: Arc::clone(reads) });
     }
 }
 
@@ -123,8 +131,14 @@ impl Instance {
         &self.module
     }
 
-    /// Evaluates the next message. Unless the evaluation is `committed`, the state is what it was before.
+    /// Evaluates the next message, which has nothing to read. As [`Instance::apply_reading`].
     pub fn apply(&mut self, msg_json: &str, env_json: &str) -> Evaluation {
+        self.apply_reading(msg_json, env_json, &Reads::none())
+    }
+
+    /// Evaluates the next message, during which the module may read `reads` and no other file. Unless the evaluation is
+    /// `committed`, the state is what it was before.
+    pub fn apply_reading(&mut self, msg_json: &str, env_json: &str, reads: &Arc<Reads>) -> Evaluation {
         if self.copy_is_due()
             && let Err(error) = self.checkpoint()
         {
@@ -133,11 +147,11 @@ impl Instance {
         let Some(live) = self.live.as_mut() else {
             return lost(&InstanceError("an earlier failure of this node".to_owned()));
         };
-        let (result, fuel) = live.call(msg_json, env_json);
+        let (result, fuel) = live.call(msg_json, env_json, reads);
         let committed = result.as_ref().is_ok_and(commits);
         if committed {
             self.careful = self.careful.saturating_sub(1);
-            self.replay.push(msg_json, env_json, fuel);
+            self.replay.push(msg_json, env_json, reads, fuel);
         } else if let Err(error) = self.roll_back() {
             return lost(&error);
         }
@@ -150,7 +164,7 @@ impl Instance {
             Ok(copy) => copy,
             Err(error) => return lost(&error),
         };
-        let (result, fuel) = copy.call(msg_json, env_json);
+        let (result, fuel) = copy.call(msg_json, env_json, &Reads::none());
         Evaluation { result, fuel, committed: false }
     }
 
@@ -229,8 +243,8 @@ impl Instance {
         self.live = None;
         let mut live = self.rebuilt()?;
         let mut fuel_again = 0_u64;
-        for (msg, env) in &self.replay.messages {
-            let (result, fuel) = live.call(msg, env);
+        for Remembered { msg, env, reads } in &self.replay.messages {
+            let (result, fuel) = live.call(msg, env, reads);
             if !result.as_ref().is_ok_and(commits) {
                 return Err(InstanceError("a message that was good failed when it was evaluated again".to_owned()));
             }

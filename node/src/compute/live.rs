@@ -1,5 +1,7 @@
 //! One instantiated module: memory, globals and a way to call it. No rollback here; that is `instance.rs`.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use wasmtime::{Global, Instance, Memory, Store, Val};
 
@@ -10,6 +12,7 @@ use super::{
     memory::{GlobalValue, PAGE, checkpoint::Checkpoint, resident},
     module::{LoadError, Module},
     prepare::global_name,
+    reads::Reads,
 };
 
 /// Why a checkpoint did not become an instance. Never the process's fault.
@@ -89,14 +92,22 @@ impl Live {
         Ok(())
     }
 
-    /// One `handle` call with the fuel of a slot: the response and the fuel used.
-    pub(crate) fn call(&mut self, msg_json: &str, env_json: &str) -> (Result<Value, EvalError>, u64) {
+    /// One `handle` call with the fuel of a slot, during which `reads` can be opened: the response and the fuel used.
+    pub(crate) fn call(
+        &mut self,
+        msg_json: &str,
+        env_json: &str,
+        reads: &Arc<Reads>,
+    ) -> (Result<Value, EvalError>, u64) {
         let config = self.module.config();
         let (budget, max_output) = (config.fuel_per_slot, config.max_output_bytes);
         if let Err(error) = self.store.set_fuel(budget) {
             return (Err(abi::failure(error)), 0);
         }
+        self.store.data_mut().open_files(reads);
         let result = self.abi.call(&mut self.store, self.memory, [msg_json, env_json], max_output);
+        // No file outlives its slot: a snapshot holds none.
+        self.store.data_mut().open_files(&Reads::none());
         let left = self.store.get_fuel().unwrap_or(0);
         (result, budget.saturating_sub(left))
     }

@@ -20,6 +20,7 @@ mod memory;
 mod module;
 mod pool;
 mod prepare;
+mod reads;
 mod root;
 pub mod service;
 
@@ -30,6 +31,7 @@ pub use instance::{Instance, InstanceError, ReplayPolicy};
 pub use memory::snapshot::{Snapshot, SnapshotError};
 pub use module::{LoadError, Module, ModuleFormat, UnknownFormat};
 pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
+pub use reads::Reads;
 
 /// Stack, in bytes, of a thread that evaluates messages. The part that wasm may use is fixed by the profile (4 MiB);
 /// the rest is for the host functions and the engine around it.

@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::oneshot;
 use weft_protocol::Id;
 
-use super::{EVALUATION_STACK, Evaluation, Module, Snapshot, SnapshotError, module::LoadError};
+use super::{EVALUATION_STACK, Evaluation, Module, Reads, Snapshot, SnapshotError, module::LoadError};
 use seat::Seat;
 use table::{Refused, Reply, Table};
 
@@ -65,6 +65,8 @@ pub struct Job {
     pub msg_json: String,
     /// The environment object (`Process`, `Module`) as JSON text.
     pub env_json: Arc<str>,
+    /// What the module may read during this slot.
+    pub reads: Arc<Reads>,
 }
 
 /// Why the pool did not do what it was asked.

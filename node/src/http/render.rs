@@ -4,10 +4,7 @@
 //! Where it sits: below `scheduler` and `weft`. The shapes are facts of the wire (checked against golden nodes in the
 //! tests); `data_base64` is ours, present only where AO's text would lose bytes.
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use weft_protocol::ans104::{DataItem, Profile, Tag};
@@ -118,10 +115,10 @@ fn put_data(out: &mut Map<String, Value>, item: &DataItem, null_if_binary: bool)
     out.insert("data".into(), if null_if_binary && !lossless { Value::Null } else { Value::from(text) });
 }
 
-/// The bytes themselves (standard base64) where the text does not carry them.
+/// The bytes themselves (base64url, no padding) where the text does not carry them.
 fn put_lost_bytes(out: &mut Map<String, Value>, item: &DataItem) {
     let data = item.data();
     if std::str::from_utf8(&data).is_err() {
-        out.insert("data_base64".into(), json!(STANDARD.encode(&data)));
+        out.insert("data_base64".into(), json!(URL_SAFE_NO_PAD.encode(&data)));
     }
 }

@@ -142,6 +142,14 @@ fn the_networks_address_draws_and_anyone_can_recompute() {
 }
 
 #[test]
+fn d11_the_scheduler_that_aos_names_means_elect_one() {
+    let network = network(5);
+    let drawn = scheduler_of(&network, process(1), &network.address().to_string()).unwrap();
+    assert_eq!(scheduler_of(&network, process(1), WELL_KNOWN_SCHEDULER).unwrap(), drawn);
+    explain(&network, process(1), WELL_KNOWN_SCHEDULER).unwrap().verify_against(&network).unwrap();
+}
+
+#[test]
 fn a_schedulers_address_pins() {
     let network = network(3);
     let election = explain(&network, process(1), &key(2).address().to_string()).unwrap();

@@ -15,23 +15,32 @@ mod process;
 mod strftime;
 mod time;
 
+use std::sync::Arc;
+
 use wasmtime::{Caller, Extern, ExternType, Func, FuncType, Linker, Memory, ResourceLimiter, Trap, Val, ValType};
 
 use super::{
     config::MAX_TABLE_ELEMENTS,
     module::{LoadError, ModuleFormat},
+    reads::Reads,
 };
 
 pub(crate) use jump::{STACK_RESTORE, STACK_SAVE, call_coerced};
 
-/// Data of a store: the limits of one process.
+/// Data of a store: the limits of one process, and the files of its present slot.
 pub(crate) struct Host {
     max_memory_bytes: usize,
+    reads: Arc<Reads>,
 }
 
 impl Host {
     pub(crate) fn new(max_memory_bytes: u64) -> Self {
-        Self { max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX) }
+        Self { max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX), reads: Reads::none() }
+    }
+
+    /// Makes `reads` the files that can be opened, and closes those that are open.
+    pub(crate) fn open_files(&mut self, reads: &Arc<Reads>) {
+        self.reads = Arc::clone(reads);
     }
 }
 

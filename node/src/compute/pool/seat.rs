@@ -36,7 +36,7 @@ impl Seat {
         let mut done = Vec::with_capacity(jobs.len());
         for job in jobs {
             let instance = self.live()?;
-            let evaluation = instance.apply(&job.msg_json, &job.env_json);
+            let evaluation = instance.apply_reading(&job.msg_json, &job.env_json, &job.reads);
             if let Some(message) = node_fault(&evaluation) {
                 let lost = instance.is_lost();
                 if lost {

@@ -36,7 +36,9 @@ fn process(number: u8) -> Id {
 
 fn jobs(slots: std::ops::Range<u64>, action: &str) -> Vec<Job> {
     let msg_json = serde_json::json!({"From": "me", "Tags": [{"name": "Action", "value": action}]}).to_string();
-    slots.map(|slot| Job { slot, msg_json: msg_json.clone(), env_json: Arc::from("{}") }).collect()
+    slots
+        .map(|slot| Job { slot, msg_json: msg_json.clone(), env_json: Arc::from("{}"), reads: Reads::none() })
+        .collect()
 }
 
 fn count(evaluations: &[Evaluation]) -> String {

@@ -15,7 +15,7 @@ use weft_protocol::{
 
 use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault};
 use crate::{
-    compute::{Evaluation, Job, Module},
+    compute::{Evaluation, Job, Module, Reads},
     directory::Located,
     market::ProviderState,
     network::Topic,
@@ -202,6 +202,7 @@ fn jobs(tools: &ComputeTools, state: &Fold, steps: &[Step]) -> Vec<Job> {
         slot: step.assignment.slot,
         msg_json: message_json(&step.content, &step.assignment, Some(&network)),
         env_json: state.env.clone(),
+        reads: Reads::none(),
     };
     steps.iter().map(job).collect()
 }
