@@ -9,6 +9,8 @@ set -eu
 cd "$(dirname "$0")"
 
 made_with=14
+# SHA-256 of the C library that is linked.
+libc=b4d69bce4aba85f9e1014c57a583b1ea642d15fb95eb0a0b1314e0fd5880a767
 packages="clang-$made_with lld-$made_with wasi-libc libclang-rt-$made_with-dev-wasm32"
 clang=${CLANG:-clang}
 if ! command -v "$clang" >/dev/null; then
@@ -69,8 +71,8 @@ case "${1:-}" in
   --check)
     if cmp -s "$temporary/lua.wasm" lua.wasm; then
       echo "lua.wasm is what its sources give"
-    elif [ "$version" != "$made_with" ]; then
-      echo "build.sh: this is clang $version; the committed file can only be compared with clang $made_with" >&2
+    elif [ "$version" != "$made_with" ] || ! echo "$libc  /usr/lib/wasm32-wasi/libc.a" | sha256sum --check --status; then
+      echo "build.sh: the committed file can only be compared with clang $made_with and the wasi-libc of Debian 12" >&2
       exit 2
     else
       echo "build.sh: lua.wasm is not what its sources give; run ./build.sh and commit the result" >&2

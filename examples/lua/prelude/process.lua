@@ -44,7 +44,7 @@ end
 
 function Spawn(...)
   local sent = ao.spawn(...)
-  return { output = "Spawn process request added to outbox", receive = sent.receive, onReply = sent.onReply }
+  return { output = "Spawn process request added to outbox", receive = sent.receive }
 end
 
 function Assign(assignment)
