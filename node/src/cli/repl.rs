@@ -93,8 +93,8 @@ impl Repl {
         if at_terminal {
             say(&format!("Connected to {process}. Type Lua, .help for help, .exit to leave."));
         }
-        let live = match input.printer() {
-            Some(printer) => Some(feed::start(client, process, printer).await?),
+        let live = match input.rows() {
+            Some(rows) => Some(feed::start(client, process, rows).await?),
             None => None,
         };
         loop {

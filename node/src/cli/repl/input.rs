@@ -3,7 +3,7 @@
 //! Where it sits: `repl.rs` reads from here. Reading blocks, so it happens on a thread of its own, and the source goes
 //! there and back.
 
-use std::{io::BufRead as _, path::PathBuf};
+use std::{io::BufRead as _, path::PathBuf, sync::atomic::Ordering};
 
 use rustyline::{
     Completer, Editor, Helper, Highlighter, Hinter,
@@ -12,7 +12,7 @@ use rustyline::{
     validate::{ValidationContext, ValidationResult, Validator},
 };
 
-use super::{feed::Printer, lua};
+use super::{feed::Rows, lua};
 use crate::cli::exit::{CliError, CliResult, Exit};
 
 /// Lines kept in the history file.
@@ -42,17 +42,21 @@ pub(super) enum Input {
 pub(super) struct Terminal {
     editor: Editor<Whole, FileHistory>,
     history: Option<PathBuf>,
-    printer: Option<Printer>,
+    rows: Rows,
 }
 
 /// Goes on on the next line while Lua is not complete.
 #[derive(Completer, Helper, Highlighter, Hinter)]
-struct Whole;
+struct Whole {
+    rows: Rows,
+}
 
 impl Validator for Whole {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let input = context.input();
         let open = !is_command(input) && lua::is_open(input);
+        let rows = if open { input.lines().count() } else { 0 };
+        self.rows.store(rows, Ordering::Relaxed);
         Ok(if open { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }
@@ -73,14 +77,14 @@ impl Input {
             .auto_add_history(true)
             .build();
         let mut editor = Editor::with_config(config).map_err(|e| broken(&e))?;
-        editor.set_helper(Some(Whole));
+        let rows = Rows::default();
+        editor.set_helper(Some(Whole { rows: Rows::clone(&rows) }));
         let history = history_file();
         if let Some(file) = &history {
             // The first session has none.
             let _ = editor.load_history(file);
         }
-        let printer = editor.create_external_printer().ok().map(|printer| Box::new(printer) as Printer);
-        Ok(Self::Terminal(Box::new(Terminal { editor, history, printer })))
+        Ok(Self::Terminal(Box::new(Terminal { editor, history, rows })))
     }
 
     /// Standard input, without prompts.
@@ -88,10 +92,10 @@ impl Input {
         Self::Pipe
     }
 
-    /// What prints above the line that is being edited; once.
-    pub(super) fn printer(&mut self) -> Option<Printer> {
+    /// How much is being edited; `None` if there is no editor.
+    pub(super) fn rows(&self) -> Option<Rows> {
         match self {
-            Self::Terminal(terminal) => terminal.printer.take(),
+            Self::Terminal(terminal) => Some(Rows::clone(&terminal.rows)),
             Self::Pipe => None,
         }
     }
@@ -112,6 +116,7 @@ impl Input {
 impl Terminal {
     fn line(&mut self, prompt: &str) -> CliResult<Line> {
         loop {
+            self.rows.store(0, Ordering::Relaxed);
             let line = match self.editor.readline(prompt) {
                 Ok(line) => line,
                 Err(ReadlineError::Interrupted) => continue,
@@ -148,7 +153,7 @@ impl Terminal {
                 Err(e) => break Err(broken(&e)),
             }
         };
-        self.editor.set_helper(Some(Whole));
+        self.editor.set_helper(Some(Whole { rows: Rows::clone(&self.rows) }));
         read.map(|code| code.filter(|code| !code.trim().is_empty()))
     }
 
