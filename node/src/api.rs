@@ -25,16 +25,18 @@ use crate::{
     compute::service::ComputeHandle,
     directory::{Directory, LocateError, Located},
     door::{
-        Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, ProcessSummary, ProcessView,
-        Receipt, ResultsPage, ResultsRange, SlotResult, StatusView, Stored, Submitted,
+        Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, PassedOn, ProcessSummary,
+        ProcessView, Receipt, ResultsPage, ResultsRange, SlotResult, StateView, StatusView, Stored, Submitted,
     },
     market::MarketHandle,
-    messenger::MessengerHandle,
+    messenger::{MessengerHandle, Pushed},
     peers::{CallError, Peers},
     scheduler::LogStore,
 };
 
 mod gauges;
+mod graphql;
+mod push;
 mod read;
 mod results;
 mod submit;
@@ -190,8 +192,24 @@ impl Door for Api {
         self.results_of(process, range).await
     }
 
+    async fn ticks(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
+        self.listed(process, range, true).await
+    }
+
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {
-        self.try_message(process, message).await
+        self.try_message(process, None, message).await
+    }
+
+    async fn dry_run_after(&self, process: Id, slot: u64, message: Value) -> Result<Value, DoorError> {
+        self.try_message(process, Some(slot), message).await
+    }
+
+    async fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> Result<(), DoorError> {
+        self.settle(process, to_slot, wait).await.map(|_| ())
+    }
+
+    async fn state(&self, process: Id, slot: Option<u64>) -> Result<StateView, DoorError> {
+        self.state_of(process, slot).await
     }
 
     async fn log(&self, process: Id, range: LogRange) -> Result<LogPage, DoorError> {
@@ -218,8 +236,23 @@ impl Door for Api {
         self.stored_item(id).await
     }
 
-    async fn graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
-        self.pass_graphql(body).await
+    async fn push(
+        &self,
+        process: Id,
+        message: Id,
+        number: u32,
+        supplied: Option<Value>,
+        wait: Duration,
+    ) -> Result<Vec<Pushed>, DoorError> {
+        self.push_entry(process, message, number, supplied, wait).await
+    }
+
+    async fn pass(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
+        self.pass_on(path, body).await
+    }
+
+    async fn graphql(&self, body: Bytes, door: &str) -> Result<Bytes, DoorError> {
+        self.ask_graphql(body, door).await
     }
 
     async fn upload(&self, raw: Bytes) -> Result<Id, DoorError> {

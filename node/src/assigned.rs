@@ -12,7 +12,10 @@ use weft_protocol::{
     message::Content,
     network::{Network, Role},
 };
-use weft_storage::arweave::gateway::{Gateway, GatewayError};
+use weft_storage::arweave::{
+    devnet::Fresh,
+    gateway::{Gateway, GatewayError},
+};
 
 use crate::{peers::Peers, scheduler::LogStore};
 
@@ -51,6 +54,8 @@ pub struct Finder {
     pub log: LogStore,
     /// Arweave.
     pub gateway: Gateway,
+    /// The newest items of the network, for those who ask before gateways know them.
+    pub fresh: Fresh,
 }
 
 impl Finder {

@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use weft_protocol::Id;
 
+use crate::messenger::Pushed;
+
 /// How far a message has come. Receipts only grow (design.md §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -155,6 +157,9 @@ pub struct SlotResult {
     pub attestation: Bytes,
     /// Key of the compute node that signed it.
     pub provider: String,
+    /// The cron whose tick it is, as cursors name it: `<index>-<interval>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
 }
 
 /// Which results of a process. Slot bounds inclusive.
@@ -177,6 +182,21 @@ pub struct ResultsPage {
     pub results: Vec<SlotResult>,
     /// More follow.
     pub more: bool,
+}
+
+/// The memory of a process.
+#[derive(Clone, Debug)]
+pub struct StateView {
+    /// The slot after which it stood like this.
+    pub slot: u64,
+    /// That slot's timestamp in milliseconds.
+    pub timestamp: u64,
+    /// The block height that slot's assignment names.
+    pub block_height: u64,
+    /// Size of the memory in bytes.
+    pub memory_bytes: u64,
+    /// What is not zero: (offset, bytes), ascending, inside the memory and without overlap.
+    pub parts: Vec<(u64, Bytes)>,
 }
 
 /// Everything about one process that anyone can recompute; shown by `weft process show`.
@@ -296,6 +316,17 @@ pub struct Stored {
     pub data: Bytes,
 }
 
+/// A gateway's answer, handed on.
+#[derive(Clone, Debug)]
+pub struct PassedOn {
+    /// HTTP status.
+    pub status: u16,
+    /// Media type.
+    pub kind: Option<String>,
+    /// Body.
+    pub body: Bytes,
+}
+
 /// What a node offers to the outside.
 pub trait Door: Clone + Send + Sync + 'static {
     /// Checks a data item and has it sealed: a process, or a message for any process of the network.
@@ -317,10 +348,23 @@ pub trait Door: Clone + Send + Sync + 'static {
         message: Id,
         wait: Duration,
     ) -> impl Future<Output = Result<SlotResult, DoorError>> + Send;
+    /// Waits up to `wait` until whatever is sealed of `process` now, up to slot `to_slot`, has been evaluated.
+    fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> impl Future<Output = Result<(), DoorError>> + Send;
     /// Outcomes of a range of slots.
     fn results(&self, process: Id, range: ResultsRange) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
+    /// Outcomes of those slots of a range that hold ticks of the process's crons.
+    fn ticks(&self, process: Id, range: ResultsRange) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
     /// Evaluates `message` (the caller's JSON) on the newest state and forgets it. Returns AO's result JSON.
     fn dry_run(&self, process: Id, message: Value) -> impl Future<Output = Result<Value, DoorError>> + Send;
+    /// As [`Door::dry_run`], on the state just after `slot`.
+    fn dry_run_after(
+        &self,
+        process: Id,
+        slot: u64,
+        message: Value,
+    ) -> impl Future<Output = Result<Value, DoorError>> + Send;
+    /// The memory of a process as it was just after `slot` (`None`: after the newest one evaluated).
+    fn state(&self, process: Id, slot: Option<u64>) -> impl Future<Output = Result<StateView, DoorError>> + Send;
     /// A part of a process's log.
     fn log(&self, process: Id, range: LogRange) -> impl Future<Output = Result<LogPage, DoorError>> + Send;
     /// The entry of one message or assignment id.
@@ -337,8 +381,21 @@ pub trait Door: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<ProcessSummary>, DoorError>> + Send;
     /// An item by id from this node, its peers or the gateway.
     fn stored(&self, id: Id) -> impl Future<Output = Result<Stored, DoorError>> + Send;
-    /// Passes a GraphQL body to the gateway and returns its answer.
-    fn graphql(&self, body: Bytes) -> impl Future<Output = Result<Bytes, DoorError>> + Send;
+    /// Delivers entry `number` of what a message has sent once more (messages, then spawns, then assignments). A result that
+    /// the caller brings along must have that entry too.
+    fn push(
+        &self,
+        process: Id,
+        message: Id,
+        number: u32,
+        supplied: Option<Value>,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Vec<Pushed>, DoorError>> + Send;
+    /// Hands a request for `path` on to the gateway (posting `body` as JSON, if there is one).
+    fn pass(&self, path: String, body: Option<Bytes>) -> impl Future<Output = Result<PassedOn, DoorError>> + Send;
+    /// Answers a GraphQL request from the gateway's index and from what this node knows before it. `door` is the address
+    /// that the client has asked.
+    fn graphql(&self, body: Bytes, door: &str) -> impl Future<Output = Result<Bytes, DoorError>> + Send;
     /// Passes a signed data item to the uploader (modules and other data that no process orders).
     fn upload(&self, raw: Bytes) -> impl Future<Output = Result<Id, DoorError>> + Send;
     /// This node, for its owner.

@@ -81,7 +81,7 @@ pub async fn run(mut inbound: mpsc::Receiver<Inbound>, services: Services) {
 
 /// Requests that may be held back for long; the network bounds how many there are.
 fn waits(request: &wire::Request) -> bool {
-    matches!(request.body, Some(Ask::Result(_) | Ask::Eval(_) | Ask::DryRun(_) | Ask::Assign(_)))
+    matches!(request.body, Some(Ask::Result(_) | Ask::Eval(_) | Ask::DryRun(_) | Ask::State(_) | Ask::Assign(_)))
 }
 
 impl Services {
@@ -101,6 +101,8 @@ impl Services {
             Ask::Eval(eval) => self.compute.eval(from, eval).await.map(Answer::Eval),
             Ask::DryRun(query) if query.lease.is_empty() => self.messenger.dry_run(query).await.map(Answer::DryRun),
             Ask::DryRun(query) => self.compute.dry_run(from, query).await.map(Answer::DryRun),
+            Ask::State(query) if query.lease.is_empty() => self.messenger.state(query).await.map(Answer::State),
+            Ask::State(query) => self.compute.state(from, query).await.map(Answer::State),
             body @ (Ask::Quote(_) | Ask::Award(_)) => {
                 return self.market.serve(from, wire::Request { body: Some(body) }).await;
             }
@@ -246,6 +248,9 @@ impl Services {
         match self.directory.known(&process) {
             Some(located) if located.scheduler != scheduler => Judgement::Reject,
             Some(_) => {
+                batch.entries.iter().filter(|entry| is_whole(entry)).for_each(|entry| {
+                    crate::node::add_fresh(&self.intake.finder.fresh, entry);
+                });
                 self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
                 Judgement::Accept
             }
@@ -268,6 +273,14 @@ impl Services {
         }
         Judgement::Accept
     }
+}
+
+/// Whether the item of an entry whose assignment was checked is the one assigned, and signed.
+fn is_whole(entry: &wire::LogEntry) -> bool {
+    let assignment = DataItem::parse(entry.assignment.clone(), Profile::Strict).ok();
+    let assignment = assignment.and_then(|item| Assignment::read(&item).ok());
+    let item = crate::verified::item(entry.item.clone(), Profile::Strict).ok();
+    assignment.is_some_and(|assignment| item.is_some_and(|item| item.id() == assignment.message))
 }
 
 fn id(field: &str, bytes: &[u8]) -> Result<Id, Refusal> {

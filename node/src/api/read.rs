@@ -12,9 +12,9 @@ use weft_protocol::{
     keys::NodeKey,
     wire::{self, LogEntry},
 };
-use weft_storage::arweave::gateway::GatewayError;
+use weft_storage::arweave::gateway::{GatewayError, Passed};
 
-use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, Receipt, Stored, call_error};
+use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, PassedOn, Receipt, Stored, call_error};
 use crate::{
     door::Level,
     scheduler::{StoredEntry, entry_content, id_bytes},
@@ -95,7 +95,11 @@ impl Api {
         let located = self.locate(&process).await;
         let entry = match self.stored_entry(process, message).await {
             Ok(entry) => entry,
-            Err(error) => return self.accepted_receipt(process, message).await.ok_or(error),
+            Err(_) => match self.accepted_receipt(process, message).await {
+                Some(receipt) => return Ok(receipt),
+                // It may have been sealed between the two looks.
+                None => self.stored_entry(process, message).await?,
+            },
         };
         let located = located?;
         let (slot, assignment) = (entry.assignment.slot, entry.assignment_id);
@@ -194,9 +198,15 @@ impl Api {
         }
     }
 
-    pub(super) async fn pass_graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
-        let answer = self.gateway().graphql_raw(body).await;
-        answer.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))
+    /// Hands a request on to the gateway and its answer back: status, media type, body.
+    pub(super) async fn pass_on(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
+        match self.gateway().pass(&path, body).await {
+            Ok(Passed { status, kind, body }) => Ok(PassedOn { status, kind, body }),
+            Err(GatewayError::NotFound(_)) => {
+                Err(DoorError::new(ErrorKind::NotFound, format!("no gateway has anything at {path}")))
+            }
+            Err(error) => Err(DoorError::new(ErrorKind::BadGateway, error.to_string())),
+        }
     }
 }
 

@@ -1,8 +1,18 @@
-//! The compute unit's routes: results, pages of them, dry runs.
+//! The compute unit's routes: results, pages of them, dry runs, states.
 //!
-//! Where it sits: handlers of `http.rs` over `Door::result`, `results` and `dry_run`; cursors are in `cursor`.
+//! Where it sits: handlers of `http.rs` over `Door::result`, `results`, `dry_run` and `state`; cursors are in `cursor`.
 
-use axum::{Json, body::Body, extract::State, http::HeaderMap};
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures::stream;
 use serde_json::{Map, Value, json};
 use weft_protocol::Id;
 
@@ -13,12 +23,16 @@ use super::{
     gate::{App, RESULT_WAIT},
     params::{Params, Segments, id},
 };
-use crate::door::{Door, LogRange, ResultsRange, SlotResult};
+use crate::door::{Door, LogRange, ResultsRange, SlotResult, StateView};
 
 /// Results of a page when the caller names no limit, as AO has it.
 const DEFAULT_LIMIT: u32 = 25;
 /// Results of a page at most: what the aos shell asks for.
 const MAX_LIMIT: u32 = 1_000;
+/// Ticks of a page when the caller names no limit, as AO has it.
+const DEFAULT_CRON_LIMIT: u32 = 500;
+/// How long a page of results waits for what is sealed and not yet evaluated.
+const SETTLE_WAIT: Duration = Duration::from_secs(10);
 /// Failed slots passed over in a row before a page ends early.
 const MAX_FAILED: usize = 5_000;
 
@@ -34,7 +48,8 @@ pub(super) async fn result<D: Door>(
     Ok(Json(found.result))
 }
 
-/// `GET /results/{pid}`: evaluated slots without the failed ones, as AO has it (`/v1/processes/{pid}/results` has all).
+/// `GET /results/{pid}`: slots without the failed ones, as AO has it (`/v1/processes/{pid}/results` has all). What is
+/// sealed and not yet evaluated is waited for, but for no longer than [`SETTLE_WAIT`].
 pub(super) async fn results<D: Door>(
     State(app): State<App<D>>,
     Segments(pid): Segments<String>,
@@ -48,23 +63,45 @@ pub(super) async fn results<D: Door>(
     let asked = params.descending()?;
     let descending = kept.or(asked).unwrap_or(false);
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let bounds = bounds(&app.door, process, from, to).await?;
+    let backwards = from.filter(|from| from.descending == Some(true) && asked == Some(true));
+    let bounds = match backwards {
+        Some(from) => older(&app.door, process, from, to).await?,
+        None => bounds(&app.door, process, from, to).await?,
+    };
     let (found, more) = match bounds {
         Some((from_slot, to_slot)) => {
-            succeeded(&app.door, process, ResultsRange { from_slot, to_slot, limit, descending }).await?
+            // Whoever cannot be waited for is no reason to hide what there is.
+            let _ = app.door.settled(process, to_slot, SETTLE_WAIT).await;
+            let range = ResultsRange { from_slot, to_slot, limit, descending };
+            succeeded(&app.door, process, List::All, range).await?
         }
         None => (Vec::new(), false),
     };
     Ok(Json(connection(found.iter().map(|slot| edge(slot, descending)).collect(), more)))
 }
 
-/// `GET /cron/{pid}`: Weft has no messages that only some readers see, so there are none to list.
-pub(super) async fn cron(Segments(pid): Segments<String>) -> Result<Json<Value>, ApiError> {
-    id("process id in the path", &pid)?;
-    Ok(Json(connection(Vec::new(), false)))
+/// `GET /cron/{pid}`: of the same results, oldest first, those of ticks of the process's crons. They are slots of the log like
+/// any other, so they do not depend on who asks or when.
+pub(super) async fn cron<D: Door>(
+    State(app): State<App<D>>,
+    Segments(pid): Segments<String>,
+    params: Params,
+) -> Result<Json<Value>, ApiError> {
+    let process = id("process id in the path", &pid)?;
+    let from = params.get("from").map(|text| cursor::read("from", text)).transpose()?;
+    let to = params.get("to").map(|text| cursor::read("to", text)).transpose()?;
+    let limit = params.limit(DEFAULT_CRON_LIMIT, MAX_LIMIT)?;
+    let Some((from_slot, to_slot)) = bounds(&app.door, process, from, to).await? else {
+        return Ok(Json(connection(Vec::new(), false)));
+    };
+    // Whoever cannot be waited for is no reason to hide what there is.
+    let _ = app.door.settled(process, to_slot, SETTLE_WAIT).await;
+    let range = ResultsRange { from_slot, to_slot, limit, descending: false };
+    let (found, more) = succeeded(&app.door, process, List::Ticks, range).await?;
+    Ok(Json(connection(found.iter().map(|slot| edge(slot, false)).collect(), more)))
 }
 
-/// `POST /dry-run?process-id=`.
+/// `POST /dry-run?process-id=[&to=]`: on the newest state, or on that after message `to`.
 pub(super) async fn dry_run<D: Door>(
     State(app): State<App<D>>,
     params: Params,
@@ -72,12 +109,73 @@ pub(super) async fn dry_run<D: Door>(
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
     let process = params.need_id("process-id", "give the process to try the message on, as ?process-id=<id>")?;
-    if let Some(to) = params.get("to") {
-        return Err(ApiError::field("to", to, "dry runs see the newest state only; leave it out"));
-    }
+    let to = params.id("to")?;
     let message = body::read_json(&app, &headers, body).await?;
     check_message(&message)?;
-    Ok(Json(app.door.dry_run(process, message).await?))
+    let result = match to {
+        None => app.door.dry_run(process, message).await?,
+        Some(to) => {
+            let slot = app.door.entry(process, to).await?.slot;
+            app.door.dry_run_after(process, slot, message).await?
+        }
+    };
+    Ok(Json(result))
+}
+
+/// `GET /state/{pid}?to=`: the whole memory, as it is or as it was at a time in milliseconds.
+pub(super) async fn state<D: Door>(
+    State(app): State<App<D>>,
+    Segments(pid): Segments<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let process = id("process id in the path", &pid)?;
+    let to: Option<u64> = params.number("to")?;
+    let place = app.copies.clone().try_acquire_owned();
+    let place = place.map_err(|_| ApiError::busy("this node already gives out as many memories as it can hold"))?;
+    let slot = match to {
+        None => None,
+        Some(time) => match first_after(&app.door, process, time).await? {
+            Some(0) => {
+                let reason = format!("process {process} did not exist yet at {time}: ask for a later time");
+                return Err(ApiError::new(StatusCode::NOT_FOUND, reason));
+            }
+            after => after.and_then(|slot| slot.checked_sub(1)),
+        },
+    };
+    let state = app.door.state(process, slot).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, state.memory_bytes.to_string()),
+        (HeaderName::from_static("last-timestamp"), state.timestamp.to_string()),
+        (HeaderName::from_static("last-ordinate"), state.slot.to_string()),
+        (HeaderName::from_static("last-block-height"), state.block_height.to_string()),
+    ];
+    let bytes = memory(state).map(move |chunk| {
+        // Held until the last byte is on its way.
+        let _ = &place;
+        Ok::<_, std::convert::Infallible>(chunk)
+    });
+    Ok((headers, Body::from_stream(stream::iter(bytes))).into_response())
+}
+
+/// A memory as pieces that follow each other; what is zero is made on the way.
+fn memory(state: StateView) -> impl Iterator<Item = Bytes> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let zeros = |from: u64, to: u64| {
+        let mut left = to.saturating_sub(from);
+        std::iter::from_fn(move || {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
+            left = left.saturating_sub(u64::try_from(length).unwrap_or(left));
+            (length > 0).then(|| Bytes::from_static(ZEROS.get(..length).unwrap_or_default()))
+        })
+    };
+    let mut at = 0_u64;
+    let end = [(state.memory_bytes, Bytes::new())];
+    state.parts.into_iter().chain(end).flat_map(move |(offset, part)| {
+        let gap = zeros(at, offset);
+        at = offset.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        gap.chain((!part.is_empty()).then_some(part))
+    })
 }
 
 /// The caller's message has the form that processes rely on.
@@ -115,7 +213,7 @@ fn edge(slot: &SlotResult, descending: bool) -> Value {
             node.insert(name.to_owned(), value.clone());
         }
     }
-    json!({ "node": node, "cursor": cursor::write(slot.slot, slot.timestamp, descending) })
+    json!({ "node": node, "cursor": cursor::write(slot.slot, slot.timestamp, slot.cron.as_deref(), descending) })
 }
 
 /// First and last slot between two cursors, or nothing where no slot can lie. `from` means newer than, `to` up to and
@@ -144,14 +242,54 @@ async fn bounds<D: Door>(
     Ok(first.zip(last).filter(|(first, last)| first <= last))
 }
 
+/// The next page of a newest-first list: `from` is the last cursor of the page before, and somebody who asks for `sort=DESC`
+/// again wants what is older. (In AO `from` is a lower bound even then, and the first page comes again.) A `to` that is
+/// older than `from` is where to stop; one that is newer makes the two the bounds that AO takes them for.
+async fn older<D: Door>(
+    door: &D,
+    process: Id,
+    from: Cursor,
+    to: Option<Cursor>,
+) -> Result<Option<(u64, u64)>, ApiError> {
+    let newest = match from.place {
+        Place::Slot(slot) => slot.checked_sub(1),
+        Place::Time(_) | Place::Bare(_) => return bounds(door, process, Some(from), to).await,
+    };
+    let oldest = match to.map(|cursor| cursor.place) {
+        None => 0,
+        Some(Place::Slot(slot)) => slot,
+        Some(Place::Bare(time) | Place::Time(time)) => {
+            let Some(before) = time.checked_sub(1) else { return Ok(newest.map(|newest| (0, newest))) };
+            first_after(door, process, before).await?.unwrap_or(u64::MAX)
+        }
+    };
+    match newest {
+        Some(newest) if oldest <= newest => Ok(Some((oldest, newest))),
+        _ if to.is_some() => bounds(door, process, Some(from), to).await,
+        _ => Ok(None),
+    }
+}
+
 /// The first slot whose assignment is later than `time`.
 async fn first_after<D: Door>(door: &D, process: Id, time: u64) -> Result<Option<u64>, ApiError> {
     let range = LogRange { from_slot: 0, to_slot: u64::MAX, after_ms: Some(time), until_ms: None, limit: 1 };
     Ok(door.log(process, range).await?.entries.first().map(|entry| entry.slot))
 }
 
+/// Which results.
+#[derive(Clone, Copy)]
+enum List {
+    All,
+    Ticks,
+}
+
 /// Up to `limit` results that did not fail, and whether another follows.
-async fn succeeded<D: Door>(door: &D, process: Id, range: ResultsRange) -> Result<(Vec<SlotResult>, bool), ApiError> {
+async fn succeeded<D: Door>(
+    door: &D,
+    process: Id,
+    list: List,
+    range: ResultsRange,
+) -> Result<(Vec<SlotResult>, bool), ApiError> {
     let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
     let mut found: Vec<SlotResult> = Vec::new();
     let mut failed = 0_usize;
@@ -160,7 +298,10 @@ async fn succeeded<D: Door>(door: &D, process: Id, range: ResultsRange) -> Resul
         // One more than is left tells whether anything follows.
         let left = limit.saturating_sub(found.len()).saturating_add(1);
         rest.limit = u32::try_from(left).unwrap_or(u32::MAX);
-        let page = door.results(process, rest).await?;
+        let page = match list {
+            List::All => door.results(process, rest).await?,
+            List::Ticks => door.ticks(process, rest).await?,
+        };
         let Some(last) = page.results.last().map(|slot| slot.slot) else {
             return Ok((found, false));
         };

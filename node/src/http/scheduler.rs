@@ -4,8 +4,9 @@
 
 use axum::{
     Json,
+    body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{Html, IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
@@ -14,9 +15,9 @@ use weft_protocol::Id;
 use super::{
     error::ApiError,
     gate::App,
-    gateway,
+    gateway, hyperbeam,
     params::{Params, Segments, id},
-    render, routes,
+    render, traces,
 };
 use crate::door::{Door, DoorError, Entry, ErrorKind, LogPage, LogRange};
 
@@ -32,14 +33,21 @@ const BATCH: u32 = 100;
 const PAGE_BYTES: usize = 32 << 20;
 
 /// `GET /`: for browsers the status page, for everything else who this scheduler is (also the redirect probe).
-pub(super) async fn root<D: Door>(State(app): State<App<D>>, params: Params, headers: HeaderMap) -> Response {
+pub(super) async fn root<D: Door>(
+    State(app): State<App<D>>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if params.has("debug") {
+        return traces::traces(&app, &params).await;
+    }
     if !params.has("process-id") && prefers_html(&headers) {
         let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'";
-        return ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-cache")], Html(STATUS_PAGE))
-            .into_response();
+        let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-cache")];
+        return Ok((headers, Html(STATUS_PAGE)).into_response());
     }
     let (address, now) = app.door.identity();
-    ([(header::VARY, "Accept")], Json(json!({ "timestamp": now.to_string(), "address": address }))).into_response()
+    Ok(([(header::VARY, "Accept")], Json(json!({ "timestamp": now.to_string(), "address": address }))).into_response())
 }
 
 /// Does `Accept` name HTML, and no less wanted than JSON? `*/*` is a program.
@@ -75,9 +83,10 @@ pub(super) async fn by_id<D: Door>(
     Segments(segment): Segments<String>,
     params: Params,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Ok(asked) = segment.parse::<Id>() else {
-        return Err(routes::unknown_path(uri.path()));
+        return hyperbeam::any(State(app), Method::GET, uri, params, headers, Body::empty()).await;
     };
     let show_anchor = params.has("show-anchor");
     match params.id("process-id")? {
@@ -119,16 +128,20 @@ impl Asked {
     fn read(params: &Params) -> Result<Self, ApiError> {
         // Lower bounds are exclusive, upper ones inclusive; -1 (and anything below) is "from the very first".
         let from_nonce: Option<i64> = params.number("from-nonce")?;
-        let to_nonce: Option<u64> = params.number("to-nonce")?;
+        let to_nonce: Option<i64> = params.number("to-nonce")?;
         let from: Option<i64> = params.number("from")?;
-        let until_ms: Option<u64> = params.number("to")?;
-        let range = LogRange {
+        let to: Option<i64> = params.number("to")?;
+        let mut range = LogRange {
             from_slot: from_nonce.map_or(0, |nonce| u64::try_from(nonce.saturating_add(1)).unwrap_or(0)),
-            to_slot: to_nonce.unwrap_or(u64::MAX),
+            to_slot: to_nonce.map_or(u64::MAX, |nonce| u64::try_from(nonce).unwrap_or(0)),
             after_ms: from.and_then(|time| u64::try_from(time).ok()),
-            until_ms,
+            until_ms: to.map(|time| u64::try_from(time).unwrap_or(0)),
             limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
         };
+        if to_nonce.is_some_and(|nonce| nonce < 0) {
+            // Nothing lies at or below it.
+            range.from_slot = 1;
+        }
         Ok(Self { range, by_nonce: from_nonce.is_some() || to_nonce.is_some(), show_anchor: params.has("show-anchor") })
     }
 }

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use weft_node::{
     door::*,
     http::{self, Server},
+    messenger::{PushEnd, Pushed},
 };
 use weft_protocol::{
     Id,
     ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile},
+    cron::TickId,
 };
 
 /// Where the fake's time starts; every slot takes a second.
@@ -51,6 +53,8 @@ struct Inner {
     not_ready: Vec<String>,
     /// What `wait` the last `result` was given.
     waited: Option<Duration>,
+    /// Up to which slot and for how long the last `settled` waited.
+    settled: Option<(u64, Duration)>,
     graphql: Vec<Value>,
     market: Option<Value>,
 }
@@ -64,6 +68,11 @@ pub struct Fake {
 
 fn missing(what: &str, id: Id) -> DoorError {
     DoorError::new(ErrorKind::NotFound, format!("{what} {id} is not known here"))
+}
+
+/// The tick that an item claims to be; the script believes it.
+fn tick_of(entry: &Entry) -> Option<TickId> {
+    DataItem::parse(entry.item.clone(), Profile::History).ok()?.tag("Weft-Cron")?.parse().ok()
 }
 
 impl Fake {
@@ -81,6 +90,10 @@ impl Fake {
 
     pub fn waited(&self) -> Option<Duration> {
         self.inner.lock().unwrap().waited
+    }
+
+    pub fn settled(&self) -> Option<(u64, Duration)> {
+        self.inner.lock().unwrap().settled
     }
 
     pub fn graphql_bodies(&self) -> Vec<Value> {
@@ -232,6 +245,7 @@ impl Fake {
             result,
             attestation: Bytes::new(),
             provider,
+            cron: tick_of(&log.entries[slot]).map(|tick| tick.cron()),
         })
     }
 
@@ -352,9 +366,40 @@ impl Door for Fake {
         })
     }
 
+    async fn ticks(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
+        let all = ResultsRange { limit: u32::MAX, ..range };
+        let mut results = self.results(process, all).await?.results;
+        results.retain(|slot| slot.cron.is_some());
+        let more = results.len() > range.limit as usize;
+        results.truncate(range.limit as usize);
+        Ok(ResultsPage { results, more })
+    }
+
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {
         self.with(process, |_| Ok(()))?;
-        Ok(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data") } }))
+        Ok(
+            json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data"), "tags": message.get("Tags"), "owner": message.get("Owner") } }),
+        )
+    }
+
+    async fn dry_run_after(&self, process: Id, slot: u64, message: Value) -> Result<Value, DoorError> {
+        let mut result = self.dry_run(process, message).await?;
+        result["Output"]["after"] = slot.into();
+        Ok(result)
+    }
+
+    async fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> Result<(), DoorError> {
+        self.inner.lock().unwrap().settled = Some((to_slot, wait));
+        self.with(process, |_| Ok(()))
+    }
+
+    async fn state(&self, process: Id, slot: Option<u64>) -> Result<StateView, DoorError> {
+        self.with(process, |log| {
+            let slot = slot.unwrap_or(log.entries.len() as u64 - 1);
+            let parts = vec![(70_000, Bytes::from_static(b"abc")), (131_069, Bytes::from_static(b"end"))];
+            let timestamp = log.names[slot as usize].2;
+            Ok(StateView { slot, timestamp, block_height: 1_580_000, memory_bytes: 131_072, parts })
+        })
     }
 
     async fn log(&self, process: Id, range: LogRange) -> Result<LogPage, DoorError> {
@@ -429,7 +474,29 @@ impl Door for Fake {
         self.inner.lock().unwrap().stored.get(&id).cloned().ok_or_else(|| missing("item", id))
     }
 
-    async fn graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
+    async fn push(
+        &self,
+        process: Id,
+        message: Id,
+        number: u32,
+        supplied: Option<Value>,
+        wait: Duration,
+    ) -> Result<Vec<Pushed>, DoorError> {
+        let shown = self.result(process, message, wait).await?;
+        let text = format!("entry {number} of slot {}, supplied: {}", shown.slot, supplied.is_some());
+        Ok(vec![Pushed { id: message, end: PushEnd::Done, text }])
+    }
+
+    async fn pass(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
+        if path == "/tx_anchor" {
+            return Ok(PassedOn { status: 200, kind: None, body: Bytes::from_static(b"an anchor") });
+        }
+        let posted = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+        let body = json!({ "path": path, "posted": posted }).to_string().into();
+        Ok(PassedOn { status: 202, kind: Some("application/json".to_owned()), body })
+    }
+
+    async fn graphql(&self, body: Bytes, door: &str) -> Result<Bytes, DoorError> {
         let query: Value =
             serde_json::from_slice(&body).map_err(|_| DoorError::new(ErrorKind::BadRequest, "body: not JSON"))?;
         self.inner.lock().unwrap().graphql.push(query);
@@ -441,7 +508,7 @@ impl Door for Fake {
             tag("Input-Encoding", "JSON-1"),
             tag("Output-Encoding", "JSON-1"),
             tag("Scheduler", "S"),
-            tag("Url", "http://x"),
+            tag("Url", door),
         ]);
         let node = json!({ "owner": { "address": self.address() }, "block": null, "tags": tags });
         Ok(json!({ "data": { "transactions": { "edges": [{ "node": node }] } } }).to_string().into())

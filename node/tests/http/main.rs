@@ -7,6 +7,8 @@ mod bad_input;
 mod bounds;
 mod fake;
 mod gateway;
+mod mainnet;
+mod messenger;
 #[path = "../support/npm.rs"]
 mod npm;
 mod paging;
