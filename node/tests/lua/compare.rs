@@ -17,15 +17,15 @@ fn essence(response: &Value) -> Value {
         return "an error".into();
     }
     let data = plain(response["Output"]["data"].as_str().unwrap_or_default());
-    // Each module has its own order of members in JSON.
-    let data = serde_json::from_str::<Value>(&data).map_or(data, |value| value.to_string());
     let mut lines: Vec<&str> = data.lines().map(|line| line.trim_end_matches(',')).collect();
     if data.contains('{') {
         lines.sort_unstable();
     }
+    // Each module has its own order of members in JSON.
+    let data: Value = serde_json::from_str(&data).unwrap_or_else(|_| json!(lines));
     let list = |name: &str| -> Vec<Value> { response[name].as_array().unwrap().iter().map(entry).collect() };
     json!({
-        "print": response["Output"]["print"] == true, "data": lines, "Messages": list("Messages"),
+        "print": response["Output"]["print"] == true, "data": data, "Messages": list("Messages"),
         "Spawns": list("Spawns"), "Assignments": list("Assignments"),
     })
 }
