@@ -5,10 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod documented;
+mod engine;
 #[path = "../support/http.rs"]
 mod http;
+mod locator;
 #[path = "../support/modules.rs"]
 mod modules;
+#[path = "../support/npm.rs"]
+mod npm;
 #[path = "../support/testnet.rs"]
 mod testnet;
 mod units;

@@ -3,11 +3,16 @@
 use serde_json::{Value, json};
 use weft_protocol::{Id, b64};
 
-use crate::world::{World, user};
+use crate::{
+    engine,
+    locator::f01_a_process_s_scheduler_is_found_through_any_node,
+    world::{World, user},
+};
 
 #[test]
 fn scheduler_and_compute_rows_on_a_network_() {
     let world = World::start(3);
+    f01_a_process_s_scheduler_is_found_through_any_node(&world);
     r06_a_process_can_be_used_from_the_moment_it_is_spawned(&world);
     f12_dry_run_and_latest_answer_on_a_fresh_process(&world);
     f04_a_duplicate_is_answered_with_its_own_result(&world);
@@ -18,6 +23,9 @@ fn scheduler_and_compute_rows_on_a_network_() {
     f15_bytes_targets_and_pages_are_right(&world);
     r08_errors_are_shown_and_a_process_goes_on(&world);
     r10_dry_runs_see_the_newest_state_and_are_bounded(&world);
+    engine::f10_errors_of_the_host_arrive_as_text(&world);
+    engine::f17_limits_hold_for_every_module(&world);
+    engine::r13_limits_of_process_and_module_are_said(&world);
     world.stop();
 }
 

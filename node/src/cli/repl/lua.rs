@@ -56,7 +56,6 @@ fn past_token(text: &str) -> Option<&str> {
 }
 
 /// Past `[[…]]` or `[==[…]==]`: `None` if `text` does not begin with one, `Some(None)` if it is not closed.
-#[allow(clippy::option_option, reason = "no bracket and an open one are different answers")]
 fn long_bracket(text: &str) -> Option<Option<&str>> {
     let body = text.strip_prefix('[')?;
     let level = body.bytes().take_while(|b| *b == b'=').count();
