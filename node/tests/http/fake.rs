@@ -30,6 +30,8 @@ pub const MAX_ITEM: usize = 1 << 20;
 pub mod action {
     /// Fails with an `Error`.
     pub const FAIL: &str = "Fail";
+    /// Sends two messages.
+    pub const SEND: &str = "Send";
     /// Is never evaluated.
     pub const NEVER: &str = "Never";
     /// Waits as long as the caller does.
@@ -268,6 +270,9 @@ fn script(item: &DataItem) -> Option<Value> {
     match item.tag("Action") {
         Some(action::FAIL) => Some(
             json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": 0, "Error": "it failed" }),
+        ),
+        Some(action::SEND) => Some(
+            json!({ "Messages": [{ "Data": "1" }, { "Data": "2" }], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": 1 }),
         ),
         Some(action::NEVER | action::HANG) => None,
         _ => Some(
