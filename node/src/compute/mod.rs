@@ -5,8 +5,9 @@
 //! a bounded number of operating-system threads, away from the network's tasks.
 //!
 //! What makes two nodes agree on a result is in [`EngineProfile`]: engine and version, fuel, limits and the host
-//! environment that a module sees (constant clock, UTC, no files, no environment). A process's state is its linear
-//! memory and its mutable globals; modules that could keep state elsewhere are refused when they are loaded.
+//! environment that a module sees (constant clock, UTC, no environment, no files but those that the log fixed for the
+//! message). A process's state is its linear memory and its mutable globals; modules that could keep state elsewhere are
+//! refused when they are loaded, and what a module does by other means (exceptions, recursion) is translated into these.
 
 mod abi;
 mod cache;
