@@ -7,9 +7,12 @@
 mod documented;
 #[path = "../support/http.rs"]
 mod http;
+mod locator;
 mod messenger;
 #[path = "../support/modules.rs"]
 mod modules;
+#[path = "../support/npm.rs"]
+mod npm;
 #[path = "../support/testnet.rs"]
 mod testnet;
 mod units;

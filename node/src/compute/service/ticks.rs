@@ -14,6 +14,9 @@ use weft_protocol::{
 use super::{ComputeTools, store_fault};
 use crate::directory::Located;
 
+#[cfg(test)]
+mod tests;
+
 /// The crons of one process, as far as its slots have been checked.
 #[derive(Clone)]
 pub(super) struct Ticks {
@@ -39,6 +42,12 @@ impl Ticks {
             }
         }
         Ok(Self { table, owner: owner_of(&tools.network.address(), located, &first), followed: next })
+    }
+
+    /// Of a process without crons.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self { table: None, owner: String::new(), followed: 0 }
     }
 
     /// Checks the entry's claim, if it makes one, and makes its content the owner's word then.
