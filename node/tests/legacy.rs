@@ -248,12 +248,12 @@ fn differences_of_items_are_those_listed(golden: &Value, out: &Value) {
     let made = |action: &str| golden["items"].as_array().unwrap().iter().any(|item| has_tag(item, "Action", action));
     let d5 = &out["items"]["NumTag"];
     assert!(!made("NumTag") && has_tag(d5, "N", "5"), "D5: a numeric tag is written out, its message delivered");
-    let d27 = &out["items"]["ShortAnchor"];
+    let d33 = &out["items"]["ShortAnchor"];
     assert!(
-        !made("ShortAnchor") && d27["anchor"].is_null(),
-        "D27: an anchor that is none is left out, its message delivered"
+        !made("ShortAnchor") && d33["anchor"].is_null(),
+        "D33: an anchor that is none is left out, its message delivered"
     );
-    assert_eq!(text(d27, "data"), "short anchor");
+    assert_eq!(text(d33, "data"), "short anchor");
     // D15: the capture's second assignment is of the same item; the base layer does not have it (D7).
     assert_eq!(out["assigned"].as_array().unwrap().len(), 1);
 }
@@ -276,7 +276,7 @@ fn replies_are_the_reference_s_or_listed(out: &Value) {
                 assert_eq!((status, ours_status), (500, 400))
             }
             "target is not a process" => assert_eq!((status, ours_status), (500, 404)),
-            // D28: monitoring twice is no fault.
+            // D34: monitoring twice is no fault.
             "monitor twice" | "unmonitor twice" => assert_eq!((status, ours_status), (500, 200)),
             _ => assert_eq!(status, ours_status, "{note}"),
         }
@@ -285,7 +285,7 @@ fn replies_are_the_reference_s_or_listed(out: &Value) {
                 (serde_json::from_str(text(theirs, "body")).unwrap(), serde_json::from_str(body).unwrap());
             assert_eq!(theirs["message"], ours["message"], "{note}");
             assert_eq!(text(&ours, "id").len(), 43, "{note}");
-            assert!(ours["timestamp"].is_u64(), "D29: one reply for messenger and scheduler");
+            assert!(ours["timestamp"].is_u64(), "D35: one reply for messenger and scheduler");
         }
     }
     assert_eq!(compared, 13);
