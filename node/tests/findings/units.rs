@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use weft_protocol::{Id, b64};
 
 use crate::{
+    http::Http,
     locator::f01_a_process_s_scheduler_is_found_through_any_node,
     world::{World, user},
 };
@@ -184,4 +185,33 @@ fn r10_dry_runs_see_the_newest_state_and_are_bounded(world: &World) {
     assert!(status == 400 && reason.contains("Tags"), "{status} {reason}");
     let unknown = format!("{}/dry-run?process-id={}", world.net.door(0), user().key().address());
     assert_eq!(world.http.post_json(&unknown, &json!({ "Tags": [] })).status, 404);
+}
+
+/// A unit that starts again goes on from its own snapshot, and what it has evaluated is read and not evaluated.
+#[test]
+fn r05_a_restarted_unit_goes_on_from_its_snapshot_on_a_network_() {
+    let mut world = World::start(1);
+    let process = world.process("long");
+    let sent: Vec<Id> = (0..300_u16).map(|n| world.send(process, "Increment", &n.to_be_bytes()).id()).collect();
+    assert_eq!(world.result(0, process, sent[299])["Output"]["data"], "300");
+    let before = world.get(0, &format!("/v1/processes/{process}/results?limit=1000"));
+    world.net.kill_all();
+    world.net.resume();
+    // The old client's connections ended with the node.
+    world.http = Http::new();
+    assert_eq!(world.get(0, &format!("/v1/processes/{process}/results?limit=1000")), before, "read as it was signed");
+    assert_eq!(world.result(0, process, sent[7])["Output"]["data"], "8");
+    assert_eq!(world.replays(), Vec::<String>::new(), "nothing was evaluated to be read");
+    // Now the state is needed. The snapshot stands after slot 255 (eight windows of 32), the log has 301.
+    assert_eq!(next_count(&world, process), "301");
+    assert_eq!(world.replays(), ["from=256 to=301"], "45 slots, not 301");
+    let more = world.send(process, "Increment", b"more").id();
+    assert_eq!(world.result(0, process, more)["Output"]["data"], "301");
+    // Earlier states from the snapshot and from the beginning.
+    for (at, from) in [(260, "from=256 to=262"), (20, "from=0 to=22")] {
+        let after = world.dry_run(process, "Increment", Some(sent[at]));
+        assert_eq!(after["Output"]["data"], (at + 2).to_string());
+        assert_eq!(world.replays().last().unwrap(), from);
+    }
+    world.stop();
 }
