@@ -1,7 +1,7 @@
 //! The scheduler's and the compute unit's rows over a real network: one network, one step a row.
 
 use serde_json::{Value, json};
-use weft_protocol::{Id, b64};
+use weft_protocol::{Id, ans104::ItemBuilder, b64, election::WELL_KNOWN_SCHEDULER, message::WELL_KNOWN_AUTHORITY};
 
 use crate::{
     engine,
@@ -16,6 +16,7 @@ fn scheduler_and_compute_rows_on_a_network_() {
     f01_a_process_s_scheduler_is_found_through_any_node(&world);
     r06_a_process_can_be_used_from_the_moment_it_is_spawned(&world);
     f12_dry_run_and_latest_answer_on_a_fresh_process(&world);
+    d11_a_process_as_aos_spawns_it_is_at_home(&world);
     f04_a_duplicate_is_answered_with_its_own_result(&world);
     f07_a_result_belongs_to_its_process(&world);
     f08_dry_runs_of_two_processes_and_of_two_states_are_not_mixed_up(&world);
@@ -45,6 +46,27 @@ fn r06_a_process_can_be_used_from_the_moment_it_is_spawned(world: &World) {
         let result = world.result((at + 2) % 3, process, message.id());
         assert_eq!(result["Output"]["data"], "1", "{result}");
     }
+}
+
+/// With the scheduler and the authority of AO's public test network built in.
+fn d11_a_process_as_aos_spawns_it_is_at_home(world: &World) {
+    let tags = [("Name", "aos"), ("Scheduler", WELL_KNOWN_SCHEDULER), ("Authority", WELL_KNOWN_AUTHORITY)];
+    let process = world.process_with(&tags);
+    let message = world.send(process, "Increment", b"1");
+    assert_eq!(world.result(1, process, message.id())["Output"]["data"], "1");
+    let view = world.get(2, &format!("/v1/processes/{process}"));
+    assert_eq!(view["election"]["committee"]["pinned"], false, "{view}");
+    // Somebody else's scheduler is still refused, with what to use instead.
+    let stranger = Id::sha256(b"a scheduler elsewhere").to_string();
+    let item = ItemBuilder::new()
+        .tag("Data-Protocol", "ao")
+        .tag("Type", "Process")
+        .tag("Module", world.module.to_string())
+        .tag("Scheduler", stranger)
+        .sign(&user())
+        .unwrap();
+    let refused = world.http.post(&world.net.door(0), item.raw().to_vec());
+    assert!(refused.status == 400 && refused.reason().contains(&world.net.address()), "{}", refused.text());
 }
 
 fn f12_dry_run_and_latest_answer_on_a_fresh_process(world: &World) {

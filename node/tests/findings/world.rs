@@ -45,16 +45,18 @@ impl World {
 
     /// A process that the network elects a scheduler for.
     pub fn process(&self, name: &str) -> Id {
+        self.process_with(&[("Scheduler", &self.net.address()), ("Name", name)])
+    }
+
+    /// A process with these tags beside those that every process has.
+    pub fn process_with(&self, tags: &[(&str, &str)]) -> Id {
         let item = ItemBuilder::new()
             .tag("Data-Protocol", "ao")
             .tag("Variant", "ao.TN.1")
             .tag("Type", "Process")
-            .tag("Module", self.module.to_string())
-            .tag("Scheduler", self.net.address())
-            .tag("Name", name)
-            .data(b" ".to_vec())
-            .sign(&user())
-            .unwrap();
+            .tag("Module", self.module.to_string());
+        let item = tags.iter().fold(item, |item, (name, value)| item.tag(*name, *value));
+        let item = item.data(b" ".to_vec()).sign(&user()).unwrap();
         self.post(&item);
         item.id()
     }
