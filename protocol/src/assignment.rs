@@ -2,8 +2,8 @@
 //!
 //! An assignment is AO's assignment item (facts: AO wire reference §2.3): tags `Process, Epoch, Nonce, Hash-Chain,
 //! Block-Height, Timestamp, Data-Protocol, Type, Variant, Message, Exclude…`, here signed with ed25519 (type 2) and with
-//! two more tags of ours that AO readers ignore: `Weft-Crank` (the message is a checked crank of another process's
-//! outcome) and `Weft-Assigned` (the slot holds an existing item, assigned by id).
+//! more tags of ours that AO readers ignore: `Weft-Crank` (the message is a checked crank of another process's outcome),
+//! `Weft-Assigned` (the slot holds an existing item, assigned by id) and those of [`Terms`].
 //!
 //! [`Head`] is the whole state of an ordered log: next slot, last assignment, last timestamp, chain. It is used both ways:
 //! [`Head::next`] proposes what the scheduler signs, [`Head::advance`] checks what it is shown, so leader and follower run
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Id,
     ans104::{DataItem, ItemBuilder, SignError, Signer, Tag},
+    terms::Terms,
 };
 
 /// `Exclude` values of one assignment at most.
@@ -65,6 +66,8 @@ pub struct Assignment {
     pub crank: Option<String>,
     /// Set when the slot holds an existing item, assigned by id.
     pub assigned: Option<Assigned>,
+    /// What else the scheduler signs about the message.
+    pub terms: Terms,
 }
 
 /// An item that is no assignment, or one that does not follow from the log before it.
@@ -94,6 +97,8 @@ pub struct Draft {
     pub crank: Option<String>,
     /// Set for an existing item, assigned by id.
     pub assigned: Option<Assigned>,
+    /// What else the scheduler signs about the message.
+    pub terms: Terms,
 }
 
 impl Assignment {
@@ -120,6 +125,7 @@ impl Assignment {
             Some(Assigned::BaseLayer) => tags.push(Tag::new("Weft-Assigned", "base-layer")),
             None => {}
         }
+        tags.extend(self.terms.tags());
         tags
     }
 
@@ -164,6 +170,7 @@ impl Assignment {
             exclude,
             crank: item.tag("Weft-Crank").map(str::to_owned),
             assigned,
+            terms: Terms::read(item).map_err(AssignmentError::Tag)?,
         })
     }
 }
@@ -213,6 +220,7 @@ impl Head {
             exclude: draft.exclude,
             crank: draft.crank,
             assigned: draft.assigned,
+            terms: draft.terms,
         }
     }
 

@@ -22,7 +22,9 @@ pub mod merkle;
 pub mod message;
 pub mod network;
 pub mod outcome;
+pub mod reads;
 pub mod refusal;
+pub mod terms;
 pub mod wire;
 
 pub use id::Id;

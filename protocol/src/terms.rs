@@ -1,0 +1,110 @@
+//! What a scheduler signs about a message besides its slot, so that nobody has to look at the message again to know it:
+//! the reads fixed for it, whether it is a cast and whose, and which chain of messages it belongs to.
+//!
+//! All of it follows from the item's tags, its signer and its crank identity ([`Terms::fit`] checks that), but for the
+//! hashes of what was read. Tags of the assignment: `Weft-Read: <path> <hash or ->`, `Weft-Cast: <sender>`,
+//! `Weft-Pushed-For: <id>`; AO readers ignore them.
+
+use crate::{
+    Id,
+    ans104::{DataItem, Tag},
+    reads::{self, MAX_READS, READ_TAG, Read, ReadPath},
+};
+
+/// The tag that makes a message a cast.
+pub const CAST_TAG: &str = "Cast";
+/// Characters of an address at most: ids have 43, Ethereum's addresses 42.
+const MAX_SENDER: usize = 64;
+
+/// Whether these tags make a message a cast: the first tag `Cast` is there and neither empty nor `false`.
+pub fn is_cast(tags: &[Tag]) -> bool {
+    let value = tags.iter().find(|tag| tag.name == CAST_TAG).map(|tag| tag.value.as_str());
+    value.is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"))
+}
+
+/// What is known of a slot's content before its terms are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion<'a> {
+    /// The tags of the item or transaction.
+    pub tags: &'a [Tag],
+    /// Its signer as AO shows it.
+    pub owner: &'a str,
+    /// The text form of its crank identity, if it came out of a process.
+    pub crank: Option<&'a str>,
+    /// It is the process item in slot 0.
+    pub is_process: bool,
+    /// It is an existing item or transaction, assigned by id.
+    pub is_assigned: bool,
+}
+
+impl Occasion<'_> {
+    /// What may be read while it is evaluated. An assigned item's tags were not written for this process.
+    pub fn reads(&self) -> Vec<ReadPath> {
+        if self.is_assigned { Vec::new() } else { reads::of_tags(self.tags, self.is_process) }
+    }
+
+    fn cast(&self) -> Option<String> {
+        if self.is_process || self.is_assigned || !is_cast(self.tags) {
+            return None;
+        }
+        // The key that signs a crank is anybody's: its sender is the process it came out of.
+        let sender = self.crank.and_then(|id| id.split('/').next()).unwrap_or(self.owner);
+        Some(sender.to_owned())
+    }
+
+    fn pushed_for(&self) -> Option<Id> {
+        self.tags.iter().find(|tag| tag.name == "Pushed-For").and_then(|tag| tag.value.parse().ok())
+    }
+
+    /// The terms, with `reads` as fetched.
+    pub fn terms(&self, reads: Vec<Read>) -> Terms {
+        Terms { reads, cast: self.cast(), pushed_for: self.pushed_for() }
+    }
+}
+
+/// What an assignment says besides the slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The reads fixed for the slot, at most [`MAX_READS`].
+    pub reads: Vec<Read>,
+    /// Set when the message is a cast: its sender's address, or for a crank the sending process.
+    pub cast: Option<String>,
+    /// The first item of the chain of messages, if the message names one.
+    pub pushed_for: Option<Id>,
+}
+
+impl Terms {
+    /// The tags of the assignment.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = Tag> + '_ {
+        let reads = self.reads.iter().map(|read| Tag::new(READ_TAG, read.to_string()));
+        let cast = self.cast.iter().map(|sender| Tag::new("Weft-Cast", sender.clone()));
+        let chain = self.pushed_for.iter().map(|id| Tag::new("Weft-Pushed-For", id.to_string()));
+        reads.chain(cast).chain(chain)
+    }
+
+    /// Reads the tags of an assignment; the name of the first that is malformed.
+    pub(crate) fn read(item: &DataItem) -> Result<Self, &'static str> {
+        let reads = item.tags().iter().filter(|tag| tag.name == READ_TAG).map(|tag| tag.value.parse::<Read>());
+        let reads = reads.take(MAX_READS.saturating_add(1)).collect::<Result<Vec<_>, _>>().map_err(|_| READ_TAG)?;
+        if reads.len() > MAX_READS {
+            return Err(READ_TAG);
+        }
+        let cast = item.tag("Weft-Cast").map(str::to_owned);
+        if cast.as_ref().is_some_and(|sender| sender.is_empty() || sender.len() > MAX_SENDER) {
+            return Err("Weft-Cast");
+        }
+        let pushed_for =
+            item.tag("Weft-Pushed-For").map(str::parse::<Id>).transpose().map_err(|_| "Weft-Pushed-For")?;
+        Ok(Self { reads, cast, pushed_for })
+    }
+
+    /// Whether these are the terms of this content: nothing asked for is left out, nothing else is in.
+    pub fn fit(&self, occasion: &Occasion<'_>) -> bool {
+        self.cast == occasion.cast()
+            && self.pushed_for == occasion.pushed_for()
+            && self.reads.iter().map(|read| read.path).eq(occasion.reads())
+    }
+}
+
+#[cfg(test)]
+mod tests;
