@@ -166,7 +166,7 @@ impl Intake {
             return Err(Code::TooLarge
                 .refuse(format!("{tx} is larger than the {} bytes this network allows", self.max_bytes())));
         }
-        let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind) };
+        let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind), cron: None };
         self.scheduler.order(Order { process, draft, item, assigned, proof: request.proof }).await
     }
 

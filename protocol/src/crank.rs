@@ -20,6 +20,7 @@ use crate::{
     assignment::check_exclude,
     attestation::{Attestation, signer_key},
     b64,
+    cron::{CRON_TAG, SKIPPED_TAG},
     keys::NodeKey,
     merkle,
     outcome::{Outcome, outbox_leaf},
@@ -246,7 +247,8 @@ fn finish(
     builder: ItemBuilder,
     mut tags: Vec<Tag>,
 ) -> Result<DataItem, String> {
-    tags.retain(|t| t.name != CRANK_TAG);
+    // What only the network itself may say, no process says.
+    tags.retain(|t| ![CRANK_TAG, CRON_TAG, SKIPPED_TAG].contains(&t.name.as_str()));
     tags.push(Tag::new(CRANK_TAG, id.to_string()));
     builder.tags(tags).sign(&id.signer(&attestation.subject.network)).map_err(|e| e.to_string())
 }

@@ -4,7 +4,8 @@
 //!
 //! A message's way through these modules: a signed item ([`ans104`]) is given a slot ([`assignment`]) by the scheduler the
 //! network elects ([`network`], [`election`]); a module is shown it ([`message`]), and what comes out ([`outcome`]) is
-//! signed ([`attestation`]) by a provider chosen on the [`market`]; its outbox goes out with proofs ([`crank`]).
+//! signed ([`attestation`]) by a provider chosen on the [`market`]; its outbox goes out with proofs ([`crank`]). Messages that
+//! a process's own tags ask for are made by [`cron`].
 
 pub mod anchor;
 pub mod ans104;
@@ -14,6 +15,7 @@ pub mod attestation;
 pub mod b64;
 pub mod canonical;
 pub mod crank;
+pub mod cron;
 pub mod election;
 pub mod id;
 pub mod keys;

@@ -119,12 +119,14 @@ pub fn is_excluded(exclude: &[String], name: &str) -> bool {
 }
 
 /// The message text for slot `assignment.slot`. `cranked_owner` is the network address when the assignment says the
-/// message is a checked crank; the process then sees that as `Owner`.
+/// message is a checked crank; the process then sees that as `Owner`. For a tick, the caller gives the process's owner as
+/// the content's: it is sender and owner of what its crons send, whatever their tags say.
 pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: Option<&Id>) -> String {
     let network = cranked_owner.filter(|_| assignment.crank.is_some()).map(Id::to_string);
     let owner = network.as_deref().unwrap_or(&content.owner);
-    let from_process = content.tags.iter().find(|t| t.name == "From-Process").map(|t| t.value.as_str());
-    let excluded = |name: &str| is_excluded(&assignment.exclude, name);
+    let cron = assignment.cron.is_some();
+    let from_process = content.tags.iter().find(|t| t.name == "From-Process" && !cron).map(|t| t.value.as_str());
+    let excluded = |name: &str| is_excluded(&assignment.terms.exclude, name);
     let data = String::from_utf8_lossy(&content.data);
     let binary = matches!(data, Cow::Owned(_));
     let tags: Vec<Tag> = content.tags.iter().filter(|t| t.name != "From" && t.name != "Owner").cloned().collect();
@@ -145,7 +147,7 @@ pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: O
             timestamp: assignment.timestamp,
             block_height: assignment.block_height,
             hash_chain: assignment.hash_chain.to_string(),
-            cron: false,
+            cron,
             read_only: false,
         },
     };

@@ -1,13 +1,15 @@
 //! What a scheduler signs about a message besides its slot, so that nobody has to look at the message again to know it:
-//! the reads fixed for it, whether it is a cast and whose, and which chain of messages it belongs to.
+//! what of it the process is not shown, the reads fixed for it, whether it is a cast and whose, and which chain of messages
+//! it belongs to.
 //!
-//! All of it follows from the item's tags, its signer and its crank identity ([`Terms::fit`] checks that), but for the
-//! hashes of what was read. Tags of the assignment: `Weft-Read: <path> <hash or ->`, `Weft-Cast: <sender>`,
-//! `Weft-Pushed-For: <id>`; AO readers ignore them.
+//! The last three follow from the item's tags and its sender ([`Terms::fit`] checks that), but for the hashes of what was
+//! read. Tags of the assignment: AO's `Exclude`, and `Weft-Read: <path> <hash or ->`, `Weft-Cast: <sender>`,
+//! `Weft-Pushed-For: <id>`, which AO readers ignore.
 
 use crate::{
     Id,
     ans104::{DataItem, Tag},
+    assignment::MAX_EXCLUDE,
     reads::{self, MAX_READS, READ_TAG, Read, ReadPath},
 };
 
@@ -29,8 +31,9 @@ pub struct Occasion<'a> {
     pub tags: &'a [Tag],
     /// Its signer as AO shows it.
     pub owner: &'a str,
-    /// The text form of its crank identity, if it came out of a process.
-    pub crank: Option<&'a str>,
+    /// The process whose word it is, where the key that signed it is derived and anybody's: of a crank the sending process,
+    /// of a tick the process itself.
+    pub speaker: Option<Id>,
     /// It is the process item in slot 0.
     pub is_process: bool,
     /// It is an existing item or transaction, assigned by id.
@@ -47,9 +50,7 @@ impl Occasion<'_> {
         if self.is_process || self.is_assigned || !is_cast(self.tags) {
             return None;
         }
-        // The key that signs a crank is anybody's: its sender is the process it came out of.
-        let sender = self.crank.and_then(|id| id.split('/').next()).unwrap_or(self.owner);
-        Some(sender.to_owned())
+        Some(self.speaker.map_or_else(|| self.owner.to_owned(), |process| process.to_string()))
     }
 
     fn pushed_for(&self) -> Option<Id> {
@@ -57,17 +58,24 @@ impl Occasion<'_> {
     }
 
     /// The terms, with `reads` as fetched.
-    pub fn terms(&self, reads: Vec<Read>) -> Terms {
-        Terms { reads, cast: self.cast(), pushed_for: self.pushed_for() }
+    pub fn terms(&self, exclude: Vec<String>, reads: Vec<Read>) -> Terms {
+        Terms { exclude, reads, cast: self.cast(), pushed_for: self.pushed_for() }
     }
+}
+
+/// The process that a crank identity names as its sender.
+pub fn crank_process(crank: &str) -> Option<Id> {
+    crank.split('/').next()?.parse().ok()
 }
 
 /// What an assignment says besides the slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
+    /// Members of the message that the process is not shown.
+    pub exclude: Vec<String>,
     /// The reads fixed for the slot, at most [`MAX_READS`].
     pub reads: Vec<Read>,
-    /// Set when the message is a cast: its sender's address, or for a crank the sending process.
+    /// Set when the message is a cast: its sender's address, or the process whose word it is.
     pub cast: Option<String>,
     /// The first item of the chain of messages, if the message names one.
     pub pushed_for: Option<Id>,
@@ -76,15 +84,21 @@ pub struct Terms {
 impl Terms {
     /// The tags of the assignment.
     pub(crate) fn tags(&self) -> impl Iterator<Item = Tag> + '_ {
+        let exclude = self.exclude.iter().map(|name| Tag::new("Exclude", name.clone()));
         let reads = self.reads.iter().map(|read| Tag::new(READ_TAG, read.to_string()));
         let cast = self.cast.iter().map(|sender| Tag::new("Weft-Cast", sender.clone()));
         let chain = self.pushed_for.iter().map(|id| Tag::new("Weft-Pushed-For", id.to_string()));
-        reads.chain(cast).chain(chain)
+        exclude.chain(reads).chain(cast).chain(chain)
     }
 
     /// Reads the tags of an assignment; the name of the first that is malformed.
     pub(crate) fn read(item: &DataItem) -> Result<Self, &'static str> {
-        let reads = item.tags().iter().filter(|tag| tag.name == READ_TAG).map(|tag| tag.value.parse::<Read>());
+        let named = |name: &'static str| item.tags().iter().filter(move |tag| tag.name == name);
+        let exclude: Vec<String> = named("Exclude").map(|tag| tag.value.clone()).collect();
+        if exclude.len() > MAX_EXCLUDE {
+            return Err("Exclude");
+        }
+        let reads = named(READ_TAG).map(|tag| tag.value.parse::<Read>());
         let reads = reads.take(MAX_READS.saturating_add(1)).collect::<Result<Vec<_>, _>>().map_err(|_| READ_TAG)?;
         if reads.len() > MAX_READS {
             return Err(READ_TAG);
@@ -95,10 +109,10 @@ impl Terms {
         }
         let pushed_for =
             item.tag("Weft-Pushed-For").map(str::parse::<Id>).transpose().map_err(|_| "Weft-Pushed-For")?;
-        Ok(Self { reads, cast, pushed_for })
+        Ok(Self { exclude, reads, cast, pushed_for })
     }
 
-    /// Whether these are the terms of this content: nothing asked for is left out, nothing else is in.
+    /// Whether these can be the terms of this content: nothing asked for is left out, nothing else is in.
     pub fn fit(&self, occasion: &Occasion<'_>) -> bool {
         self.cast == occasion.cast()
             && self.pushed_for == occasion.pushed_for()

@@ -7,7 +7,7 @@ use serde_json::Value;
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile, Tag},
-    assignment::{Assigned, Assignment, Head},
+    assignment::{Assigned, Assignment, Draft, Head},
     attestation::{Attestation, Subject, Verdict},
     crank::{self, CRANK_TAG, Delivery, Kind, Outgoing},
     message::{Content, Party, dry_run_json, env_json, message_json},
@@ -66,6 +66,28 @@ fn modules_are_shown_every_scheduled_message_as_the_reference_shows_it() {
         };
         assert_eq!(message_json(&content, &assignment, None), text(&step["msgJSON"]), "{}", step["name"]);
     }
+}
+
+/// A tick is shown as its owner's own word, marked `Cron`, whatever its tags say of its sender.
+#[test]
+fn a_tick_is_shown_as_its_owner_s() {
+    let process = item(&vectors()["steps"][0]["dataItem"]);
+    let head = Head::empty(process.id());
+    let draft = |cron: Option<&str>| Draft { message: process.id(), cron: cron.map(str::to_owned), ..Draft::default() };
+    let mut content = Content { owner: "the owner".to_owned(), ..Content::of_message(&process) };
+    content.tags = vec![Tag::new("From-Process", "somebody"), Tag::new("Action", "Tick")];
+    let shown = |cron: Option<&str>| -> Value {
+        let text = message_json(&content, &head.next(draft(cron), 77, 5), Some(&Id::sha256(b"network")));
+        serde_json::from_str(&text).unwrap()
+    };
+    let (tick, message) = (shown(Some("time/0/1-second/1/1000")), shown(None));
+    assert_eq!((&message["Cron"], text(&message["From"])), (&Value::Bool(false), "somebody"));
+    assert_eq!(
+        (&tick["Cron"], text(&tick["From"]), text(&tick["Owner"])),
+        (&Value::Bool(true), "the owner", "the owner")
+    );
+    assert_eq!(tick.get("Forwarded-By"), None);
+    assert_eq!((&tick["Timestamp"], &tick["Block-Height"], &tick["Nonce"]), (&77.into(), &5.into(), &0.into()));
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn item(data: &[u8]) -> DataItem {
 fn shown(data: &[u8], slot: u64, exclude: &[&str]) -> Value {
     let content = Content::of_message(&item(data));
     let exclude = exclude.iter().map(|name| (*name).to_owned()).collect();
-    let draft = Draft { message: content.id, exclude, ..Draft::default() };
+    let terms = Terms { exclude, ..Terms::default() };
+    let draft = Draft { message: content.id, terms, ..Draft::default() };
     let assignment = Head { next_slot: slot, ..Head::empty(named("process")) }.next(draft, 2, 1);
     serde_json::from_str(&message_json(&content, &assignment, None)).unwrap()
 }

@@ -28,9 +28,12 @@ fn named(text: &str) -> Id {
 /// An outbox with every kind of delivery.
 fn outcome() -> Outcome {
     let to = named("target").to_string();
-    let tags = json!([{"name": "Action", "value": "X"}, {"name": "From-Process", "value": "FORGED"}]);
+    let forged = json!({"name": "Weft-Cron", "value": "time/0/1-second/1/1000"});
+    let tags = json!([{"name": "Action", "value": "X"}, {"name": "From-Process", "value": "FORGED"}, forged]);
     let spawn = json!([
         {"name": "Module", "value": named("module").to_string()},
+        forged,
+        {"name": "Weft-Cron-Skipped", "value": "3"},
         {"name": "From-Process", "value": named("somebody else").to_string()},
     ]);
     let response = json!({
@@ -144,6 +147,7 @@ fn nobody_speaks_for_another_process() {
             item.tags().iter().filter(|t| t.name == "From-Process").map(|t| t.value.as_str()).collect();
         assert_eq!(from, [named("process").to_string()]);
         assert_eq!(item.tag("Weft-Crank"), Some(&*one.id.to_string()));
+        assert_eq!(weft_protocol::cron::claims_tick(&item), None, "no process makes ticks");
     }
 }
 

@@ -9,7 +9,7 @@ fn cast(value: &str) -> Vec<Tag> {
 }
 
 fn occasion(tags: &[Tag]) -> Occasion<'_> {
-    Occasion { tags, owner: "alice", crank: None, is_process: false, is_assigned: false }
+    Occasion { tags, owner: "alice", speaker: None, is_process: false, is_assigned: false }
 }
 
 #[test]
@@ -29,11 +29,14 @@ fn the_first_cast_tag_decides() {
 fn only_a_message_of_its_own_is_a_cast_and_a_crank_is_its_process_s() {
     let tags = cast("true");
     let message = occasion(&tags);
-    assert_eq!(message.terms(vec![]).cast.as_deref(), Some("alice"));
-    let crank = Some("process/7/0/1/0");
-    assert_eq!(Occasion { crank, ..message }.terms(vec![]).cast.as_deref(), Some("process"));
-    assert_eq!(Occasion { is_process: true, ..message }.terms(vec![]).cast, None);
-    assert_eq!(Occasion { is_assigned: true, ..message }.terms(vec![]).cast, None);
+    assert_eq!(message.terms(vec![], vec![]).cast.as_deref(), Some("alice"));
+    let process = Id::sha256(b"process");
+    let speaker = Some(process);
+    assert_eq!(Occasion { speaker, ..message }.terms(vec![], vec![]).cast, Some(process.to_string()));
+    assert_eq!(crank_process(&format!("{process}/7/0/1/0")), speaker);
+    assert_eq!(crank_process("process/7/0/1/0"), None);
+    assert_eq!(Occasion { is_process: true, ..message }.terms(vec![], vec![]).cast, None);
+    assert_eq!(Occasion { is_assigned: true, ..message }.terms(vec![], vec![]).cast, None);
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn terms_fit_their_message_only() {
         [cast("true"), vec![Tag::new("Pushed-For", id.to_string()), Tag::new(READ_TAG, path.to_string())]].concat();
     let message = occasion(&tags);
     assert_eq!(message.reads(), [path]);
-    let terms = message.terms(vec![Read { path, content: Some(id) }]);
+    let terms = message.terms(vec![], vec![Read { path, content: Some(id) }]);
     assert!(terms.fit(&message));
     let wrong = [
         Terms { cast: None, ..terms.clone() },
@@ -60,7 +63,7 @@ fn terms_fit_their_message_only() {
     }
     let assigned = Occasion { is_assigned: true, ..message };
     assert!(!terms.fit(&assigned));
-    assert!(assigned.terms(vec![]).fit(&assigned) && assigned.reads().is_empty());
+    assert!(assigned.terms(vec![], vec![]).fit(&assigned) && assigned.reads().is_empty());
 }
 
 #[test]
@@ -71,7 +74,7 @@ fn what_stands_in_the_tags_is_what_was_written() {
         |n: u64| (0..n).map(|n| Read { path: ReadPath::Block(n), content: (n % 2 == 0).then_some(id) }).collect();
     let all = [
         Terms::default(),
-        Terms { reads: reads(16), cast: Some("0xabc".into()), pushed_for: Some(id) },
+        Terms { exclude: vec!["Data".into()], reads: reads(16), cast: Some("0xabc".into()), pushed_for: Some(id) },
         Terms { cast: Some(id.to_string()), ..Terms::default() },
     ];
     for terms in all {
