@@ -14,6 +14,7 @@ pub mod assignment;
 pub mod attestation;
 pub mod b64;
 pub mod canonical;
+pub mod cast;
 pub mod crank;
 pub mod cron;
 pub mod election;

@@ -9,7 +9,7 @@
 use crate::{
     Id,
     ans104::{DataItem, Tag},
-    assignment::MAX_EXCLUDE,
+    assignment::{Assignment, Draft, MAX_EXCLUDE},
     reads::{self, MAX_READS, READ_TAG, Read, ReadPath},
 };
 
@@ -24,6 +24,19 @@ pub fn is_cast(tags: &[Tag]) -> bool {
     value.is_some_and(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"))
 }
 
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The process item, in slot 0.
+    Process,
+    /// A message to the process.
+    Message,
+    /// A tick of its own crons.
+    Tick,
+    /// An existing item or transaction, assigned by id: its tags were not written for this process.
+    Assigned,
+}
+
 /// What is known of a slot's content before its terms are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Occasion<'a> {
@@ -34,20 +47,48 @@ pub struct Occasion<'a> {
     /// The process whose word it is, where the key that signed it is derived and anybody's: of a crank the sending process,
     /// of a tick the process itself.
     pub speaker: Option<Id>,
-    /// It is the process item in slot 0.
-    pub is_process: bool,
-    /// It is an existing item or transaction, assigned by id.
-    pub is_assigned: bool,
+    /// What the slot holds.
+    pub kind: Kind,
+}
+
+impl<'a> Occasion<'a> {
+    /// Of a slot to be given.
+    pub fn ahead(process: Id, draft: &Draft, tags: &'a [Tag], owner: &'a str) -> Self {
+        let kind = match (draft.assigned, &draft.cron) {
+            (Some(_), _) => Kind::Assigned,
+            (None, Some(_)) => Kind::Tick,
+            (None, None) if draft.message == process => Kind::Process,
+            (None, None) => Kind::Message,
+        };
+        let crank = draft.crank.as_deref().and_then(crank_process);
+        Self { tags, owner, speaker: crank.or((kind == Kind::Tick).then_some(process)), kind }
+    }
+
+    /// Of a slot that was given.
+    pub fn of(assignment: &Assignment, tags: &'a [Tag], owner: &'a str) -> Self {
+        let Assignment { message, crank, assigned, cron, .. } = assignment;
+        let draft = Draft {
+            message: *message,
+            crank: crank.clone(),
+            assigned: *assigned,
+            cron: cron.clone(),
+            terms: Terms::default(),
+        };
+        Self::ahead(assignment.process, &draft, tags, owner)
+    }
 }
 
 impl Occasion<'_> {
-    /// What may be read while it is evaluated. An assigned item's tags were not written for this process.
+    /// What may be read while it is evaluated.
     pub fn reads(&self) -> Vec<ReadPath> {
-        if self.is_assigned { Vec::new() } else { reads::of_tags(self.tags, self.is_process) }
+        match self.kind {
+            Kind::Process | Kind::Message => reads::of_tags(self.tags, self.kind == Kind::Process),
+            Kind::Tick | Kind::Assigned => Vec::new(),
+        }
     }
 
     fn cast(&self) -> Option<String> {
-        if self.is_process || self.is_assigned || !is_cast(self.tags) {
+        if matches!(self.kind, Kind::Process | Kind::Assigned) || !is_cast(self.tags) {
             return None;
         }
         Some(self.speaker.map_or_else(|| self.owner.to_owned(), |process| process.to_string()))

@@ -13,6 +13,7 @@ use weft_protocol::{
     election::WELL_KNOWN_SCHEDULER,
     message::{Content, Party, WELL_KNOWN_AUTHORITY, dry_run_json, env_json, message_json},
     outcome::{Outcome, chain_start},
+    terms::Terms,
 };
 
 const NOT_TEXT: &[u8] = &[0x66, 0xFF, 0x00, 0xC3, 0x28];
@@ -79,6 +80,7 @@ fn sent(members: Value) -> Result<Vec<u8>, String> {
         },
         pushed_for: named("message"),
         scheduler: String::new(),
+        cast: false,
     };
     match crank::deliveries(&attestation, &outcome) {
         (mut out, bad) if bad.is_empty() => match out.remove(0).delivery {

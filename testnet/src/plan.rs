@@ -196,11 +196,18 @@ fn decide(dir: &Path, saved: &Saved) -> Result<(Plan, NetworkFile), TestnetError
     let file = NetworkFile {
         name: NAME.to_owned(),
         boot: boot.into_iter().flatten().collect(),
-        parameters: NetworkParameters::default(),
+        parameters: parameters(),
         registry: nodes.iter().map(member).collect(),
     };
     let network = file.clone().validate()?;
     Ok((plan(dir, saved, nodes, &network), file))
+}
+
+/// The defaults, but for what would keep a person waiting: local blocks come every two seconds, and nobody reorganises them.
+fn parameters() -> NetworkParameters {
+    let defaults = NetworkParameters::default();
+    let anchor = AnchorParameters { settlement_depth: SETTLEMENT_DEPTH, ..defaults.anchor };
+    NetworkParameters { anchor, ..defaults }
 }
 
 fn plan(dir: &Path, saved: &Saved, nodes: Vec<PlannedNode>, network: &Network) -> Plan {

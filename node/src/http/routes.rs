@@ -50,7 +50,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("/monitor/{pid}", &["POST", "DELETE"], Class::Work),
     route("/push/{id}/{number}", &["POST"], Class::Work),
     route("/processes/{pid}", &["GET"], Class::Work),
-    route("/result/{id}", &["GET"], Class::Wait),
+    route("/result/{id}", &["GET", "POST"], Class::Wait),
     route("/results/{pid}", &["GET"], Class::Work),
     route("/cron/{pid}", &["GET"], Class::Work),
     route("/raw/{id}", &["GET"], Class::Work),

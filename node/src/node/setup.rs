@@ -26,7 +26,7 @@ use crate::{
     activity::ActivityLog,
     anchor::{self, AnchorConfig, AnchorHandle},
     api::{Api, Behind, Gauges, Identity},
-    assigned::Finder,
+    assigned::{Fetches, Finder},
     compute::{
         Engine, EngineConfig, Pool, PoolConfig,
         service::{ComputeHandle, ComputeTools, Machine, Modules, ResultStore},
@@ -384,7 +384,13 @@ async fn build(
         // The scheduler has ended: its own task says why.
         std::future::pending().await
     });
-    let finder = Finder { network: checked.network.clone(), peers: peers.clone(), log: stores.log.clone(), gateway };
+    let finder = Finder {
+        network: checked.network.clone(),
+        peers: peers.clone(),
+        log: stores.log.clone(),
+        gateway,
+        fetches: Fetches::default(),
+    };
     let intake = Intake { directory: directory.clone(), scheduler: ordering, finder: finder.clone() };
     let services = inbound::Services {
         intake,

@@ -100,7 +100,7 @@ fn every_parameter_is_part_of_the_id() {
         assert_ne!(Network::parse(&other).unwrap().id(), id, "{path}");
         changed += 1;
     }
-    assert_eq!(changed, 11);
+    assert_eq!(changed, 12);
 }
 
 #[test]

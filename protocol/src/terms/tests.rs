@@ -9,7 +9,7 @@ fn cast(value: &str) -> Vec<Tag> {
 }
 
 fn occasion(tags: &[Tag]) -> Occasion<'_> {
-    Occasion { tags, owner: "alice", speaker: None, is_process: false, is_assigned: false }
+    Occasion { tags, owner: "alice", speaker: None, kind: Kind::Message }
 }
 
 #[test]
@@ -35,8 +35,11 @@ fn only_a_message_of_its_own_is_a_cast_and_a_crank_is_its_process_s() {
     assert_eq!(Occasion { speaker, ..message }.terms(vec![], vec![]).cast, Some(process.to_string()));
     assert_eq!(crank_process(&format!("{process}/7/0/1/0")), speaker);
     assert_eq!(crank_process("process/7/0/1/0"), None);
-    assert_eq!(Occasion { is_process: true, ..message }.terms(vec![], vec![]).cast, None);
-    assert_eq!(Occasion { is_assigned: true, ..message }.terms(vec![], vec![]).cast, None);
+    let draft = Draft { cron: Some("time/0/1-second/1/1000".into()), ..Draft::default() };
+    let tick = Occasion::ahead(process, &draft, &tags, "nobody");
+    assert_eq!((tick.kind, tick.terms(vec![], vec![]).cast), (Kind::Tick, Some(process.to_string())));
+    assert_eq!(Occasion { kind: Kind::Process, ..message }.terms(vec![], vec![]).cast, None);
+    assert_eq!(Occasion { kind: Kind::Assigned, ..message }.terms(vec![], vec![]).cast, None);
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn terms_fit_their_message_only() {
     for (at, wrong) in wrong.iter().enumerate() {
         assert!(!wrong.fit(&message), "{at}");
     }
-    let assigned = Occasion { is_assigned: true, ..message };
+    let assigned = Occasion { kind: Kind::Assigned, ..message };
     assert!(!terms.fit(&assigned));
     assert!(assigned.terms(vec![], vec![]).fit(&assigned) && assigned.reads().is_empty());
 }
