@@ -13,6 +13,7 @@ mod cursor;
 mod error;
 mod gate;
 mod gateway;
+mod hyperbeam;
 mod listener;
 mod messenger;
 mod metrics;
@@ -144,7 +145,7 @@ fn router_until<D: Door>(door: D, shutdown: CancellationToken) -> Router {
     Router::new()
         .merge(ao_routes())
         .merge(weft_routes())
-        .fallback(routes::unknown)
+        .fallback(hyperbeam::any::<D>)
         .method_not_allowed_fallback(routes::wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), gate::gate::<D>))
         .layer(cors)
@@ -157,6 +158,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/", get(scheduler::root::<D>).post(messenger::post::<D>))
         .route("/monitor/{pid}", post(messenger::monitor::<D>).delete(messenger::unmonitor::<D>))
         .route("/push/{id}/{number}", post(messenger::push::<D>))
+        .route("/push", post(hyperbeam::any::<D>))
         .route("/timestamp", get(scheduler::timestamp::<D>))
         .route("/health", get(scheduler::health))
         .route("/{id}", get(scheduler::by_id::<D>))

@@ -98,7 +98,8 @@ fn owner(item: &DataItem) -> Value {
     json!({ "address": item.signer_address(), "key": URL_SAFE_NO_PAD.encode(item.owner()) })
 }
 
-fn tags(tags: &[Tag]) -> Value {
+/// Tags as AO's JSON has them.
+pub(super) fn tags(tags: &[Tag]) -> Value {
     tags.iter().map(|tag| json!({ "name": tag.name, "value": tag.value })).collect()
 }
 

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, hyperbeam};
 
 /// A path template with the methods it answers (`HEAD` goes with `GET`, `OPTIONS` with all).
 #[derive(Debug)]
@@ -65,13 +65,30 @@ pub(super) const ROUTES: &[Route] = &[
     route("/v1/processes/{pid}/log", &["GET"], Class::Work),
     route("/v1/processes/{pid}/results", &["GET"], Class::Work),
     route("/v1/processes/{pid}/messages/{id}", &["GET"], Class::Work),
+    route("/push", &["POST"], Class::Wait),
+    route("/~meta@1.0/info", &["GET"], Class::Work),
+    route("/~meta@1.0/info/{key}", &["GET"], Class::Work),
+    route("/~meta@1.0/build", &["GET"], Class::Work),
+    route("/~scheduler@1.0/schedule", &["GET", "POST"], Class::Work),
+    route("/{pid}~process@1.0", &["GET"], Class::Work),
+    route("/{pid}~process@1.0/push", &["POST"], Class::Wait),
+    route("/{pid}~process@1.0/schedule", &["GET", "POST"], Class::Work),
+    route("/{pid}~process@1.0/slot", &["GET", "POST"], Class::Work),
+    route("/{pid}~process@1.0/slot/current", &["GET", "POST"], Class::Work),
+    route("/{pid}~process@1.0/compute", &["GET", "POST"], Class::Wait),
+    route("/{pid}~process@1.0/compute={slot}", &["GET", "POST"], Class::Wait),
+    route("/{pid}~process@1.0/compute/results={slot}", &["GET", "POST"], Class::Wait),
+    route("/{pid}~process@1.0/now", &["GET", "POST"], Class::Wait),
+    route("/{pid}~process@1.0/as=execution/compute", &["GET", "POST"], Class::Wait),
     route("/{pid}/latest", &["GET"], Class::Work),
     route("/{id}", &["GET"], Class::Work),
 ];
 
-/// The route that `path` belongs to.
+/// The route that `path` belongs to; HyperBEAM-style paths are written in many ways, so what they ask for decides.
 pub(super) fn classify(path: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| matches(route.template, path))
+    let by_template = || ROUTES.iter().find(|route| matches(route.template, path));
+    let by_call = || hyperbeam::template(path).and_then(|named| ROUTES.iter().find(|route| route.template == named));
+    by_template().or_else(by_call)
 }
 
 fn matches(template: &str, path: &str) -> bool {
@@ -80,11 +97,18 @@ fn matches(template: &str, path: &str) -> bool {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
-            (Some(want), Some(have)) if want == have => {}
-            (Some(want), Some(have)) if want.starts_with('{') && !have.is_empty() => {}
+            (Some(want), Some(have)) if fits(want, have) => {}
             _ => return false,
         }
     }
+}
+
+/// Is `have` the segment `want`, in which one part in braces stands for anything?
+fn fits(want: &str, have: &str) -> bool {
+    let Some((before, rest)) = want.split_once('{') else { return want == have };
+    let after = rest.split_once('}').map_or("", |(_, after)| after);
+    let inner = have.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    inner.is_some_and(|inner| !inner.is_empty())
 }
 
 /// Characters of a path that suggestions look at.
@@ -146,12 +170,7 @@ pub(super) fn unknown_path(path: &str) -> ApiError {
     )
 }
 
-/// The router's fallback.
-pub(super) async fn unknown(uri: Uri) -> Response {
-    unknown_path(uri.path()).into_response()
-}
-
-/// The router's answer to a method that a route does not have.
+/// The answer to a method that a route does not have.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
     let allowed = classify(uri.path()).map_or("GET".to_owned(), |route| route.methods.join(", "));
     let method: String = method.as_str().chars().take(32).collect();

@@ -4,8 +4,9 @@
 
 use axum::{
     Json,
+    body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{Html, IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
@@ -14,9 +15,9 @@ use weft_protocol::Id;
 use super::{
     error::ApiError,
     gate::App,
-    gateway,
+    gateway, hyperbeam,
     params::{Params, Segments, id},
-    render, routes,
+    render,
 };
 use crate::door::{Door, DoorError, Entry, ErrorKind, LogPage, LogRange};
 
@@ -75,9 +76,10 @@ pub(super) async fn by_id<D: Door>(
     Segments(segment): Segments<String>,
     params: Params,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Ok(asked) = segment.parse::<Id>() else {
-        return Err(routes::unknown_path(uri.path()));
+        return hyperbeam::any(State(app), Method::GET, uri, params, headers, Body::empty()).await;
     };
     let show_anchor = params.has("show-anchor");
     match params.id("process-id")? {

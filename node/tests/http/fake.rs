@@ -367,7 +367,9 @@ impl Door for Fake {
 
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {
         self.with(process, |_| Ok(()))?;
-        Ok(json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data") } }))
+        Ok(
+            json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data"), "tags": message.get("Tags"), "owner": message.get("Owner") } }),
+        )
     }
 
     async fn log(&self, process: Id, range: LogRange) -> Result<LogPage, DoorError> {

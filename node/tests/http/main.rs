@@ -7,6 +7,7 @@ mod bad_input;
 mod bounds;
 mod fake;
 mod gateway;
+mod mainnet;
 #[path = "../support/npm.rs"]
 mod npm;
 mod paging;
