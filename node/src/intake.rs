@@ -139,7 +139,8 @@ impl Intake {
     fn has_slot(&self, process: &Id, draft: &Draft) -> Result<bool, Refusal> {
         let log = self.scheduler.log();
         let fault = |e: weft_storage::store::StoreError| Code::Internal.refuse(e.to_string());
-        let by_crank = draft.crank.as_ref().map(|crank| log.slot_of_crank(process, crank)).transpose().map_err(fault)?;
+        let by_crank =
+            draft.crank.as_ref().map(|crank| log.slot_of_crank(process, crank)).transpose().map_err(fault)?;
         Ok(by_crank.flatten().is_some() || log.slot_of(process, &draft.message).map_err(fault)?.is_some())
     }
 

@@ -52,13 +52,7 @@ pub fn proof_tags(process: &Id, message: &Id, expires_ms: u64) -> Vec<Tag> {
 ///
 /// # Errors
 /// [`ProofError`] for the first tag that is wrong.
-pub fn check_proof(
-    item: &DataItem,
-    process: &Id,
-    names: &[Id],
-    now_ms: u64,
-    skew_ms: u64,
-) -> Result<(), ProofError> {
+pub fn check_proof(item: &DataItem, process: &Id, names: &[Id], now_ms: u64, skew_ms: u64) -> Result<(), ProofError> {
     let tag = |name: &'static str| item.tag(name).ok_or(ProofError::Tag(name));
     let id = |name: &'static str| tag(name)?.parse::<Id>().map_err(|_| ProofError::Tag(name));
     for (name, value) in [("Data-Protocol", PROTOCOL), ("Type", KIND)] {

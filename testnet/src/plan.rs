@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use weft_protocol::{
     Id, Network, NodeKey,
-    network::{Member, NetworkFile, NetworkParameters, Role},
+    network::{AnchorParameters, Member, NetworkFile, NetworkParameters, Role},
 };
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// The network's name in its network file.
 const NAME: &str = "weft-local";
+/// Confirmations that a layer-1 transaction needs to be assigned, unless its process says otherwise.
+const SETTLEMENT_DEPTH: u16 = 3;
 /// Each node's bond: equal, so that every node is drawn about as often.
 const BOND: u64 = 1_000;
 

@@ -105,7 +105,8 @@ impl Finder {
         let until = tokio::time::Instant::now() + WAIT;
         let (mut fixed, mut held, mut left) = (Vec::new(), Vec::new(), asked.most);
         for path in asked.paths {
-            let late = || FindError::Unavailable { what: path.to_string(), reason: "no gateway gave it in time".into() };
+            let late =
+                || FindError::Unavailable { what: path.to_string(), reason: "no gateway gave it in time".into() };
             let found = tokio::time::timeout_at(until, self.read(&path, left)).await.unwrap_or_else(|_| Err(late()));
             let content = match found {
                 Ok(content) => Some(content),

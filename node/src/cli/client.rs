@@ -137,7 +137,9 @@ impl Client {
         let (path, query) = (format!("/result/{message}"), [("process-id", process.to_string())]);
         let body = ("application/octet-stream", proof.raw().clone());
         self.json(Method::POST, &path, &query, Some(body), SLOW).await.map_err(|error| match error.exit {
-            Exit::Failed => error.fix("sign with the key that sent the message, or the process's owner's (--wallet FILE)"),
+            Exit::Failed => {
+                error.fix("sign with the key that sent the message, or the process's owner's (--wallet FILE)")
+            }
             _ => error,
         })
     }

@@ -51,7 +51,8 @@ pub(super) async fn read_outcome<D: Door>(
     let process = params.need_id("process-id", "give the process that the message was sent to, as ?process-id=<id>")?;
     let held = body::read_item(&app, &headers, body).await?;
     if held.bytes.len() > MAX_PROOF_BYTES {
-        let reason = format!("body: {} bytes; a signed Read-Outcome item has at most {MAX_PROOF_BYTES}", held.bytes.len());
+        let reason =
+            format!("body: {} bytes; a signed Read-Outcome item has at most {MAX_PROOF_BYTES}", held.bytes.len());
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
     }
     let found = app.door.read_outcome(process, message, held.bytes.clone(), RESULT_WAIT).await?;

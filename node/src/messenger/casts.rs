@@ -33,7 +33,12 @@ pub(super) fn shown(result: wire::Result) -> wire::Result {
 }
 
 /// The result for whoever brings `proof`.
-pub(super) async fn given(tools: &Tools, process: &Id, result: wire::Result, proof: &Bytes) -> Result<wire::Result, Refusal> {
+pub(super) async fn given(
+    tools: &Tools,
+    process: &Id,
+    result: wire::Result,
+    proof: &Bytes,
+) -> Result<wire::Result, Refusal> {
     let broken = || Code::Internal.refuse("a stored result cannot be read");
     let attestation = attestation(&result).ok_or_else(broken)?;
     if !attestation.cast {

@@ -218,7 +218,10 @@ impl Worker {
                     attestation.pushed_for == assigned.terms.pushed_for.unwrap_or(assigned.message),
                     "Pushed-For is not the message's",
                 ),
-                (attestation.scheduler == located.item.tag("Scheduler").unwrap_or_default(), "Scheduler is not the process's"),
+                (
+                    attestation.scheduler == located.item.tag("Scheduler").unwrap_or_default(),
+                    "Scheduler is not the process's",
+                ),
                 (attestation.cast == assigned.terms.cast.is_some(), "it is wrong about whether the message is a cast"),
                 (verdict.outcome == outcome.hash(), "the outcome is not the one signed"),
                 (verdict.outbox_root == outcome.outbox_root(), "the outbox root is wrong"),

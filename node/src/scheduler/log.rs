@@ -55,11 +55,9 @@ pub fn entry_content(wire: &LogEntry, assignment: &Assignment) -> Option<Content
 
 fn item_content(wire: &LogEntry, assignment: &Assignment) -> Option<Content> {
     match assignment.assigned {
-        Some(Assigned::BaseLayer) => crate::assigned::content_of_transaction(
-            &wire.assigned,
-            assignment.message,
-            &assignment.terms.exclude,
-        ),
+        Some(Assigned::BaseLayer) => {
+            crate::assigned::content_of_transaction(&wire.assigned, assignment.message, &assignment.terms.exclude)
+        }
         kind => {
             let item = crate::verified::item(wire.item.clone(), Profile::History).ok()?;
             let content = if kind.is_some() { Content::of_item(&item) } else { Content::of_message(&item) };

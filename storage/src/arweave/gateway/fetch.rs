@@ -197,7 +197,8 @@ impl Gateway {
     /// The data as an Arweave node gives it: base64url, up to 12 MiB of data.
     async fn node_data_at(&self, host: &Host, id: &Id) -> Result<Bytes, Failure> {
         let answer = self.get(host, &format!("/tx/{id}/data")).await?;
-        let data = b64::decode(answer.text()?).ok_or_else(|| lie(format!("data of transaction {id} that is no base64")))?;
+        let data =
+            b64::decode(answer.text()?).ok_or_else(|| lie(format!("data of transaction {id} that is no base64")))?;
         Ok(data.into())
     }
 
