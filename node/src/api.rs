@@ -26,7 +26,7 @@ use crate::{
     directory::{Directory, LocateError, Located},
     door::{
         Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, ProcessSummary, ProcessView,
-        Receipt, ResultsPage, ResultsRange, SlotResult, StatusView, Stored, Submitted,
+        Receipt, ResultsPage, ResultsRange, SlotResult, StateView, StatusView, Stored, Submitted,
     },
     market::MarketHandle,
     messenger::MessengerHandle,
@@ -201,7 +201,19 @@ impl Door for Api {
     }
 
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {
-        self.try_message(process, message).await
+        self.try_message(process, None, message).await
+    }
+
+    async fn dry_run_after(&self, process: Id, slot: u64, message: Value) -> Result<Value, DoorError> {
+        self.try_message(process, Some(slot), message).await
+    }
+
+    async fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> Result<(), DoorError> {
+        self.settle(process, to_slot, wait).await.map(|_| ())
+    }
+
+    async fn state(&self, process: Id, slot: Option<u64>) -> Result<StateView, DoorError> {
+        self.state_of(process, slot).await
     }
 
     async fn log(&self, process: Id, range: LogRange) -> Result<LogPage, DoorError> {

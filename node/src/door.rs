@@ -179,6 +179,21 @@ pub struct ResultsPage {
     pub more: bool,
 }
 
+/// The memory of a process.
+#[derive(Clone, Debug)]
+pub struct StateView {
+    /// The slot after which it stood like this.
+    pub slot: u64,
+    /// That slot's timestamp in milliseconds.
+    pub timestamp: u64,
+    /// The block height that slot's assignment names.
+    pub block_height: u64,
+    /// Size of the memory in bytes.
+    pub memory_bytes: u64,
+    /// What is not zero: (offset, bytes), ascending, inside the memory and without overlap.
+    pub parts: Vec<(u64, Bytes)>,
+}
+
 /// Everything about one process that anyone can recompute; shown by `weft process show`.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessView {
@@ -328,10 +343,21 @@ pub trait Door: Clone + Send + Sync + 'static {
         proof: Bytes,
         wait: Duration,
     ) -> impl Future<Output = Result<SlotResult, DoorError>> + Send;
+    /// Waits up to `wait` until whatever is sealed of `process` now, up to slot `to_slot`, has been evaluated.
+    fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> impl Future<Output = Result<(), DoorError>> + Send;
     /// Outcomes of a range of slots.
     fn results(&self, process: Id, range: ResultsRange) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
     /// Evaluates `message` (the caller's JSON) on the newest state and forgets it. Returns AO's result JSON.
     fn dry_run(&self, process: Id, message: Value) -> impl Future<Output = Result<Value, DoorError>> + Send;
+    /// As [`Door::dry_run`], on the state just after `slot`.
+    fn dry_run_after(
+        &self,
+        process: Id,
+        slot: u64,
+        message: Value,
+    ) -> impl Future<Output = Result<Value, DoorError>> + Send;
+    /// The memory of a process as it was just after `slot` (`None`: after the newest one evaluated).
+    fn state(&self, process: Id, slot: Option<u64>) -> impl Future<Output = Result<StateView, DoorError>> + Send;
     /// A part of a process's log.
     fn log(&self, process: Id, range: LogRange) -> impl Future<Output = Result<LogPage, DoorError>> + Send;
     /// The entry of one message or assignment id.

@@ -167,6 +167,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/result/{id}", get(compute::result::<D>).post(compute::read_outcome::<D>))
         .route("/results/{pid}", get(compute::results::<D>))
         .route("/cron/{pid}", get(compute::cron))
+        .route("/state/{pid}", get(compute::state))
         .route("/dry-run", post(compute::dry_run::<D>))
         .route("/graphql", post(gateway::graphql::<D>))
         .route("/raw/{id}", get(gateway::raw::<D>))

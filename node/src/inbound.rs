@@ -81,7 +81,7 @@ pub async fn run(mut inbound: mpsc::Receiver<Inbound>, services: Services) {
 
 /// Requests that may be held back for long; the network bounds how many there are.
 fn waits(request: &wire::Request) -> bool {
-    matches!(request.body, Some(Ask::Result(_) | Ask::Eval(_) | Ask::DryRun(_) | Ask::Assign(_)))
+    matches!(request.body, Some(Ask::Result(_) | Ask::Eval(_) | Ask::DryRun(_) | Ask::State(_) | Ask::Assign(_)))
 }
 
 impl Services {
@@ -101,6 +101,8 @@ impl Services {
             Ask::Eval(eval) => self.compute.eval(from, eval).await.map(Answer::Eval),
             Ask::DryRun(query) if query.lease.is_empty() => self.messenger.dry_run(query).await.map(Answer::DryRun),
             Ask::DryRun(query) => self.compute.dry_run(from, query).await.map(Answer::DryRun),
+            Ask::State(query) if query.lease.is_empty() => self.messenger.state(query).await.map(Answer::State),
+            Ask::State(query) => self.compute.state(from, query).await.map(Answer::State),
             body @ (Ask::Quote(_) | Ask::Award(_)) => {
                 return self.market.serve(from, wire::Request { body: Some(body) }).await;
             }

@@ -11,6 +11,7 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     assignment::{Assigned, Draft, check_exclude},
     crank::{self, CRANK_TAG, Delivery},
+    cron,
     message::{Content, is_excluded},
     network::Role,
     reads::{self, ReadPath},
@@ -52,7 +53,8 @@ pub enum Purpose {
     Message(Id),
 }
 
-/// Reads what an item asks for; the reason names the tag and the value.
+/// Reads what an item asks for; the reason names the tag and the value. A process's crons must be such that they can be
+/// carried out: they cannot be changed later.
 pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
     if item.tag("Data-Protocol") != Some("ao") {
         return Err(format!("tag Data-Protocol = {:?}: must be \"ao\"", item.tag("Data-Protocol").unwrap_or_default()));
@@ -60,7 +62,7 @@ pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
     let kind = item.tags().iter().filter(|t| t.name == "Type").map(|t| t.value.as_str());
     match kind.into_iter().find(|v| ["Process", "Message"].contains(v)) {
         Some("Process") => match item.tag("Module").map(str::parse::<Id>) {
-            Some(Ok(_)) => Ok(Purpose::Process),
+            Some(Ok(_)) => cron::read(item.tags()).map(|_| Purpose::Process).map_err(|e| e.to_string()),
             Some(Err(e)) => Err(format!("tag Module: {e}")),
             None => Err("tag Module is missing: a process names the module that evaluates it".into()),
         },
@@ -72,6 +74,11 @@ pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
             Err(format!("tag Type = {:?}: must be \"Process\" or \"Message\"", item.tag("Type").unwrap_or_default()))
         }
     }
+}
+
+/// Why an item with a tag that only ticks have is not taken from outside.
+pub fn no_tick(tag: &str) -> String {
+    format!("tag {tag} marks what a scheduler itself sends for a process's crons: leave it out")
 }
 
 impl Intake {
@@ -174,7 +181,10 @@ impl Intake {
             let why = format!("the item claims to come out of a process (tag {CRANK_TAG}) but brings no proof");
             return Err(Code::BadProof.refuse(why));
         }
-        Ok(item)
+        match cron::claims_tick(&item) {
+            Some(tag) => Err(Code::Forbidden.refuse(no_tick(tag))),
+            None => Ok(item),
+        }
     }
 
     /// The item that a proof is for, made from the proof, and its crank identity. An item sent along must be the same.
@@ -257,6 +267,10 @@ impl Intake {
         let message = item.id();
         let there =
             self.scheduler.log().slot_of(&process, &message).map_err(|e| Code::Internal.refuse(e.to_string()))?;
+        // Anybody can make a tick's item; when it is due only its scheduler says.
+        if let Some(tag) = cron::claims_tick(item).filter(|_| there.is_none()) {
+            return Err(Code::Forbidden.refuse(no_tick(tag)));
+        }
         if there.is_none() && item.tag(CRANK_TAG).is_some() {
             return Err(Code::Forbidden.refuse(format!(
                 "{message} comes out of a process: it is ordered when it is delivered with its proof"

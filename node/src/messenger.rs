@@ -26,7 +26,13 @@ pub use lease::{Leases, LostLease};
 pub use service::{Messenger, MessengerError};
 pub use store::{Delivered, OutcomeStore};
 
-use crate::{activity::ActivityLog, anchor::AnchorHandle, directory::Directory, market::MarketHandle, peers::Peers};
+use crate::{
+    activity::ActivityLog,
+    anchor::AnchorHandle,
+    directory::{Directory, Located},
+    market::MarketHandle,
+    peers::{CallError, Peers},
+};
 
 /// Notices of sealed slots that may wait; more are dropped and found again by the sweep.
 const MAILBOX: usize = 4_096;
@@ -91,11 +97,10 @@ impl MessengerHandle {
     /// first messenger drawn: whoever asks could not reach those before it.
     ///
     /// # Errors
-    /// A refusal: not evaluated within the wait (with the reason last seen), a cast's without proof of the right to it, or a
-    /// fault.
+    /// A refusal: not evaluated within the wait (with the reason last seen), a cast asked for with a proof that does not
+    /// hold, or a fault.
     pub async fn result(&self, query: &wire::ResultQuery) -> Result<wire::Result, Refusal> {
-        let process =
-            Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
+        let process = process_of(&query.process)?;
         let wait = Duration::from_millis(query.wait_ms.into()).min(MAX_WAIT);
         let mut stored = self.tools.store.subscribe(&process);
         let fault = |e: weft_storage::store::StoreError| Code::Internal.refuse(e.to_string());
@@ -130,42 +135,73 @@ impl MessengerHandle {
     /// # Errors
     /// A refusal: bad query or a fault of the store.
     pub fn results(&self, query: &wire::ResultsQuery) -> Result<wire::Results, Refusal> {
-        let process =
-            Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
+        let process = process_of(&query.process)?;
         let page = self.tools.store.results(&process, query).map_err(|e| Code::Internal.refuse(e.to_string()))?;
         Ok(wire::Results { results: page.results.into_iter().map(casts::shown).collect(), ..page })
     }
 
-    /// Has a message tried out on the newest state by the provider that holds the process's lease.
+    /// Has a message tried out by the provider that holds the process's lease.
     ///
     /// # Errors
     /// A refusal: unknown process, no provider, or what the provider said.
     pub async fn dry_run(&self, query: wire::DryRun) -> Result<wire::Result, Refusal> {
-        let process =
-            Id::from_slice(&query.process).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))?;
+        let process = process_of(&query.process)?;
         let located = self.tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
+        let scheduler = crate::scheduler::key_bytes(&located.scheduler);
+        self.by_the_provider(process, &located, |provider, lease| {
+            let request = wire::DryRun { lease, scheduler: scheduler.clone(), ..query.clone() };
+            async move { self.tools.peers.dry_run(provider, request).await }
+        })
+        .await
+    }
+
+    /// Has the provider that holds the process's lease give its memory.
+    ///
+    /// # Errors
+    /// As [`MessengerHandle::dry_run`].
+    pub async fn state(&self, query: wire::StateQuery) -> Result<wire::State, Refusal> {
+        let process = process_of(&query.process)?;
+        let located = self.tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
+        self.by_the_provider(process, &located, |provider, lease| {
+            let request = wire::StateQuery { lease, ..query.clone() };
+            async move { self.tools.peers.state(provider, request).await }
+        })
+        .await
+    }
+
+    /// Asks the provider under its lease; one that fails loses it, and the next is asked.
+    async fn by_the_provider<T, F: Future<Output = Result<T, CallError>>>(
+        &self,
+        process: Id,
+        located: &Located,
+        ask: impl Fn(NodeKey, bytes::Bytes) -> F,
+    ) -> Result<T, Refusal> {
         let mut failed = Vec::new();
         for _attempt in 0..3 {
             let lease =
-                self.tools.lease(&process, &located, &failed).await.map_err(|why| Code::Unavailable.refuse(why))?;
-            let request = wire::DryRun {
-                lease: crate::scheduler::id_bytes(&lease.id),
-                scheduler: crate::scheduler::key_bytes(&located.scheduler),
-                ..query.clone()
-            };
-            match self.tools.peers.dry_run(lease.provider, request).await {
-                Ok(result) => return Ok(result),
-                Err(crate::peers::CallError::Refused(refusal))
-                    if refusal.is_final && Code::parse(&refusal.code) != Code::Internal =>
-                {
-                    return Err(refusal);
-                }
+                self.tools.lease(&process, located, &failed).await.map_err(|why| Code::Unavailable.refuse(why))?;
+            match ask(lease.provider, crate::scheduler::id_bytes(&lease.id)).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::Refused(refusal)) if is_the_askers(&refusal) => return Err(refusal),
                 Err(error) => {
                     self.tools.leases.drop_lease(&process, &error.to_string());
                     failed.push(lease.provider);
                 }
             }
         }
-        Err(Code::Unavailable.refuse("no provider answered the dry run; try again"))
+        Err(Code::Unavailable.refuse("no provider answered; try again"))
     }
+}
+
+/// Refusals that another provider would give as well, or that only mean "later": no reason to give up a lease.
+fn is_the_askers(refusal: &Refusal) -> bool {
+    match Code::parse(&refusal.code) {
+        Code::Capacity => true,
+        Code::Internal => false,
+        _ => refusal.is_final,
+    }
+}
+
+fn process_of(bytes: &[u8]) -> Result<Id, Refusal> {
+    Id::from_slice(bytes).ok_or_else(|| Code::BadItem.refuse("`process` is not 32 bytes"))
 }

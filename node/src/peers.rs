@@ -128,6 +128,10 @@ impl Peers {
         /// Has a message tried out.
         dry_run, DryRun(wire::DryRun) -> DryRun(wire::Result)
     );
+    call!(
+        /// Asks for a process's memory.
+        state, State(wire::StateQuery) -> State(wire::State)
+    );
 
     /// Asks whether `to` orders `process`.
     ///

@@ -3,7 +3,8 @@
 //! Where it sits: asked by the node's inbound router (peers) and by `api.rs` (this node's own door); owns the log store;
 //! tells the rest of the node what it sealed through a broadcast. One loop takes whatever waits (up to [`MAX_BATCH`]), gives
 //! slots by the rules of [`weft_protocol::assignment::Head`], writes one journal group (one `fdatasync`), moves on, and only
-//! then answers. A store that fails ends the service, and with it the node.
+//! then answers. Between two groups it seals what processes' crons make due ([`weft_protocol::cron`]). A store that fails
+//! ends the service, and with it the node.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use weft_protocol::{
     wire::{CrankProof, Read, Refusal, Sealed},
 };
 
+mod cron;
 mod log;
 mod service;
 #[cfg(test)]

@@ -95,7 +95,11 @@ impl Api {
         let located = self.locate(&process).await;
         let entry = match self.stored_entry(process, message).await {
             Ok(entry) => entry,
-            Err(error) => return self.accepted_receipt(process, message).await.ok_or(error),
+            Err(_) => match self.accepted_receipt(process, message).await {
+                Some(receipt) => return Ok(receipt),
+                // It may have been sealed between the two looks.
+                None => self.stored_entry(process, message).await?,
+            },
         };
         let located = located?;
         let (slot, assignment) = (entry.assignment.slot, entry.assignment_id);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use weft_protocol::{
     Id,
-    ans104::Profile,
+    ans104::{DataItem, Profile},
     assignment::Assignment,
     attestation::{Attestation, signer_key},
     keys::NodeKey,
@@ -15,16 +15,23 @@ use weft_protocol::{
     wire,
 };
 
-use super::{Api, DoorError, ErrorKind, ResultsPage, ResultsRange, SlotResult, call_error};
-use crate::{directory::Located, peers::CallError, scheduler::id_bytes};
+use super::{Api, DoorError, ErrorKind, ResultsPage, ResultsRange, SlotResult, StateView, call_error};
+use crate::{
+    compute::{Snapshot, SnapshotError},
+    directory::Located,
+    peers::CallError,
+    scheduler::id_bytes,
+};
 
 /// How long one messenger is given before the next is asked; a live one answers or says it is still evaluating.
 const ONE_ASK: Duration = Duration::from_secs(10);
+/// How long a dry run waits for what is sealed and not yet evaluated.
+const SETTLED: Duration = Duration::from_secs(30);
 /// What a call may take beyond the wait it asks for.
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Api {
-    /// `proof` of the right to a cast's outcome; empty for none.
+    /// The outcome of a message; a cast's only with `proof` of the right to it (empty: none).
     pub(super) async fn result_of(
         &self,
         process: Id,
@@ -36,6 +43,16 @@ impl Api {
             Some(slot) => slot,
             None => self.slot_of(process, message).await?,
         };
+        let is_open = proof.is_empty();
+        let found = self.result_at(process, slot, proof, wait).await?;
+        match found.result.get("Cast") {
+            Some(_) if is_open => Err(DoorError::new(ErrorKind::Forbidden, whose_cast(&process, &found.message))),
+            _ => Ok(found),
+        }
+    }
+
+    /// The outcome of a slot, waiting for its evaluation up to `wait`; of a cast, without `proof`, only that there is one.
+    async fn result_at(&self, process: Id, slot: u64, proof: Bytes, wait: Duration) -> Result<SlotResult, DoorError> {
         let located = self.locate(&process).await?;
         let messengers = self.behind().directory.messengers(&process, &located.scheduler);
         let until = Instant::now() + wait;
@@ -116,24 +133,103 @@ impl Api {
         Err(last)
     }
 
-    pub(super) async fn try_message(&self, process: Id, message: Value) -> Result<Value, DoorError> {
+    /// Waits until what is sealed now, up to `to_slot`, has been evaluated; the last slot that this covers.
+    pub(super) async fn settle(&self, process: Id, to_slot: u64, wait: Duration) -> Result<u64, DoorError> {
+        let scheduler = self.locate(&process).await?.scheduler;
+        let head = self.behind().peers.process(scheduler, &process).await.map_err(|e| call_error(&e))?;
+        let last = to_slot.min(head.next_slot.saturating_sub(1));
+        self.result_at(process, last, Bytes::new(), wait).await.map(|_| last)
+    }
+
+    /// Tries a message on the newest state, or on that after `slot`.
+    ///
+    /// What is sealed is evaluated first, as messages are: under the messenger's lease and not by the dry run itself.
+    pub(super) async fn try_message(&self, process: Id, slot: Option<u64>, message: Value) -> Result<Value, DoorError> {
+        let at_least = match (self.settle(process, slot.unwrap_or(u64::MAX), SETTLED).await, slot) {
+            (Ok(last), _) => last,
+            (Err(error), Some(_)) => return Err(error),
+            // Its scheduler does not answer, or it is slow: the newest state that there is does as well.
+            (Err(error), None) if error.kind == ErrorKind::NotFound => return Err(error),
+            (Err(_), None) => 0,
+        };
         let query = wire::DryRun {
             process: id_bytes(&process),
             message: message.to_string().into(),
-            slot: u64::MAX,
+            slot: slot.unwrap_or(u64::MAX),
+            at_least,
             ..wire::DryRun::default()
         };
+        let result = self.by_a_messenger(process, |to| self.behind().peers.dry_run(to, query.clone())).await?;
+        read_outcome(&result)
+    }
+
+    /// The memory of a process after `slot`, or after the newest one evaluated.
+    ///
+    /// Its content is checked against the root it claims, and that against the attestation of a slot that ends a window;
+    /// of other slots nobody has signed a root.
+    pub(super) async fn state_of(&self, process: Id, slot: Option<u64>) -> Result<StateView, DoorError> {
+        if let Some(slot) = slot {
+            self.settle(process, slot, SETTLED).await?;
+        }
+        let query = wire::StateQuery {
+            process: id_bytes(&process),
+            slot: slot.unwrap_or(u64::MAX),
+            ..wire::StateQuery::default()
+        };
+        let state = self.by_a_messenger(process, |to| self.behind().peers.state(to, query.clone())).await?;
+        let result = self.result_at(process, state.slot, Bytes::new(), ONE_ASK).await?;
+        let wrong = |why: String| {
+            DoorError::new(ErrorKind::BadGateway, format!("a provider gave a state that does not hold: {why}"))
+        };
+        if slot.is_some_and(|slot| slot != state.slot) {
+            return Err(wrong(format!("it is that after slot {}", state.slot)));
+        }
+        let attestation = DataItem::parse(result.attestation, Profile::History).map_err(|e| wrong(e.to_string()))?;
+        let attestation = Attestation::read(&attestation).map_err(|e| wrong(e.to_string()))?;
+        let limit = self.behind().compute.tools().machine.engine.profile().max_memory_bytes;
+        // Unpacking and hashing takes a while for a large memory.
+        let unpack = tokio::task::spawn_blocking(move || {
+            let snapshot = Snapshot::from_bytes(state.snapshot)?;
+            Ok::<_, SnapshotError>((snapshot.root(), snapshot.memory_bytes(), snapshot.parts(limit)?))
+        });
+        let unpacked = unpack.await.map_err(|e| DoorError::new(ErrorKind::Internal, e.to_string()))?;
+        let (root, memory_bytes, parts) = unpacked.map_err(|e| wrong(e.to_string()))?;
+        if attestation.verdict.state_root.is_some_and(|signed| signed != root) {
+            return Err(wrong("its root is not the one signed for that slot".to_owned()));
+        }
+        let (timestamp, block_height) = (result.timestamp, result.block_height);
+        Ok(StateView { slot: state.slot, timestamp, block_height, memory_bytes, parts })
+    }
+
+    /// Asks the process's messengers in turn. What is the asker's own fault, or only "later", ends it.
+    async fn by_a_messenger<T, F: Future<Output = Result<T, CallError>>>(
+        &self,
+        process: Id,
+        ask: impl Fn(NodeKey) -> F,
+    ) -> Result<T, DoorError> {
         let mut last = DoorError::new(ErrorKind::Unavailable, "no messenger of the process can be reached; try again");
         let located = self.locate(&process).await?;
         for messenger in self.behind().directory.messengers(&process, &located.scheduler) {
-            match self.behind().peers.dry_run(messenger, query.clone()).await {
-                Ok(result) => return read_outcome(&result),
+            match ask(messenger).await {
+                Ok(answer) => return Ok(answer),
                 Err(error @ CallError::Refused(_)) if error.code().is_final() => return Err(call_error(&error)),
+                Err(error) if error.code() == Code::Capacity => {
+                    return Err(DoorError { kind: ErrorKind::TooMany, ..call_error(&error) });
+                }
                 Err(error) => last = call_error(&error),
             }
         }
         Err(last)
     }
+}
+
+/// Why an outcome is not given, and how it is.
+fn whose_cast(process: &Id, message: &Id) -> String {
+    format!(
+        "message {message} is a cast: its outcome is given to its sender and to the process's owner only; POST \
+         /result/{message}?process-id={process} with a data item signed by one of them, with the tags Data-Protocol: weft, \
+         Type: Read-Outcome, Process, Message and Expires (in milliseconds, at most five minutes ahead)"
+    )
 }
 
 /// What everybody may see of a cast: that it was evaluated.

@@ -8,6 +8,7 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     crank::CRANK_TAG,
+    cron,
     keys::NodeKey,
     wire,
 };
@@ -16,7 +17,7 @@ use super::{Accepted, Api, DoorError, ErrorKind, Submitted, call_error};
 use crate::{
     compute::service::ModuleError,
     door::Level,
-    intake::{Purpose, purpose},
+    intake::{Purpose, no_tick, purpose},
     network::Topic,
     scheduler::id_bytes,
 };
@@ -102,6 +103,9 @@ impl Api {
                     "tag {CRANK_TAG} marks messages that the network itself carries between processes: leave it out"
                 ),
             ));
+        }
+        if let Some(tag) = cron::claims_tick(&item) {
+            return Err(DoorError::new(ErrorKind::Forbidden, no_tick(tag)));
         }
         let (process, scheduler) = match purpose(&item).map_err(bad)? {
             Purpose::Process => {

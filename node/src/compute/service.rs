@@ -20,20 +20,20 @@ use weft_protocol::{
     Id,
     ans104::Ed25519Signer,
     keys::NodeKey,
-    message::dry_run_json,
     network::Network,
-    outcome::Outcome,
     refusal::Code,
     wire::{self, Refusal},
 };
 use weft_storage::blobs::Blobs;
 
 use super::{Engine, Pool};
-use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers, scheduler::id_bytes};
+use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers};
 
 mod fold;
 mod modules;
 mod store;
+mod ticks;
+mod trial;
 
 pub use modules::{Loaded, ModuleError, Modules};
 pub use store::ResultStore;
@@ -88,12 +88,17 @@ type Slot = Arc<tokio::sync::Mutex<Option<Fold>>>;
 pub struct ComputeHandle {
     tools: Arc<ComputeTools>,
     folds: Arc<Mutex<LruCache<Id, Slot>>>,
+    turns: trial::Turns,
 }
 
 impl ComputeHandle {
     /// A service over `tools`. It has no task of its own: requests drive it.
     pub fn new(tools: ComputeTools) -> Self {
-        Self { tools: Arc::new(tools), folds: Arc::new(Mutex::new(LruCache::new(KNOWN))) }
+        Self {
+            tools: Arc::new(tools),
+            folds: Arc::new(Mutex::new(LruCache::new(KNOWN))),
+            turns: trial::Turns::default(),
+        }
     }
 
     /// What it works with.
@@ -154,35 +159,6 @@ impl ComputeHandle {
             page.push(result);
         }
         Ok(page)
-    }
-
-    /// Tries a message on the newest state and forgets it.
-    ///
-    /// # Errors
-    /// As [`ComputeHandle::eval`]; also when the message is not a JSON object.
-    pub async fn dry_run(&self, from: NodeKey, request: wire::DryRun) -> Result<wire::Result, Refusal> {
-        let process = id("process", &request.process)?;
-        let lease = id("lease", &request.lease)?;
-        // A dry run is covered by the lease and not counted: no slot moves.
-        self.tools.market.charge(lease, from, process, 0, 0).await.map_err(market_refusal)?;
-        let caller: serde_json::Value = serde_json::from_slice(&request.message)
-            .map_err(|e| Code::BadItem.refuse(format!("the dry-run message is not JSON: {e}")))?;
-        let slot = self.slot(&process);
-        let mut fold = slot.lock().await;
-        while fold::advance(&self.tools, &mut fold, process, u64::MAX, Vec::new()).await? > 0 {}
-        let Some(state) = fold.as_ref() else {
-            return Err(Code::Unavailable.refuse("the process cannot be loaded; try again"));
-        };
-        state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;
-        let text = dry_run_json(&process, &caller, state.head.timestamp, state.block_height);
-        let done = self.tools.machine.pool.dry_run(process, text, state.env.clone()).await.map_err(pool_fault)?;
-        let outcome = fold::outcome_of(&done)?;
-        Ok(wire::Result {
-            process: id_bytes(&process),
-            slot: state.head.next_slot.saturating_sub(1),
-            outcome: Outcome::encode(&outcome).into(),
-            ..wire::Result::default()
-        })
     }
 }
 

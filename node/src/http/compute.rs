@@ -1,13 +1,18 @@
-//! The compute unit's routes: results, pages of them, dry runs.
+//! The compute unit's routes: results, pages of them, dry runs, states.
 //!
-//! Where it sits: handlers of `http.rs` over `Door::result`, `results` and `dry_run`; cursors are in `cursor`.
+//! Where it sits: handlers of `http.rs` over `Door::result`, `results`, `dry_run` and `state`; cursors are in `cursor`.
+
+use std::time::Duration;
 
 use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
+use futures::stream;
 use serde_json::{Map, Value, json};
 use weft_protocol::{Id, cast::MAX_PROOF_BYTES};
 
@@ -18,12 +23,14 @@ use super::{
     gate::{App, RESULT_WAIT},
     params::{Params, Segments, id},
 };
-use crate::door::{Door, LogRange, ResultsRange, SlotResult};
+use crate::door::{Door, LogRange, ResultsRange, SlotResult, StateView};
 
 /// Results of a page when the caller names no limit, as AO has it.
 const DEFAULT_LIMIT: u32 = 25;
 /// Results of a page at most: what the aos shell asks for.
 const MAX_LIMIT: u32 = 1_000;
+/// How long a page of results waits for what is sealed and not yet evaluated.
+const SETTLE_WAIT: Duration = Duration::from_secs(10);
 /// Failed slots passed over in a row before a page ends early.
 const MAX_FAILED: usize = 5_000;
 
@@ -59,7 +66,8 @@ pub(super) async fn read_outcome<D: Door>(
     Ok(Json(found.result))
 }
 
-/// `GET /results/{pid}`: evaluated slots without the failed ones, as AO has it (`/v1/processes/{pid}/results` has all).
+/// `GET /results/{pid}`: slots without the failed ones, as AO has it (`/v1/processes/{pid}/results` has all). What is
+/// sealed and not yet evaluated is waited for, but for no longer than [`SETTLE_WAIT`].
 pub(super) async fn results<D: Door>(
     State(app): State<App<D>>,
     Segments(pid): Segments<String>,
@@ -73,9 +81,15 @@ pub(super) async fn results<D: Door>(
     let asked = params.descending()?;
     let descending = kept.or(asked).unwrap_or(false);
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let bounds = bounds(&app.door, process, from, to).await?;
+    let backwards = from.filter(|from| from.descending == Some(true) && asked == Some(true));
+    let bounds = match backwards {
+        Some(from) => older(&app.door, process, from, to).await?,
+        None => bounds(&app.door, process, from, to).await?,
+    };
     let (found, more) = match bounds {
         Some((from_slot, to_slot)) => {
+            // Whoever cannot be waited for is no reason to hide what there is.
+            let _ = app.door.settled(process, to_slot, SETTLE_WAIT).await;
             succeeded(&app.door, process, ResultsRange { from_slot, to_slot, limit, descending }).await?
         }
         None => (Vec::new(), false),
@@ -89,7 +103,7 @@ pub(super) async fn cron(Segments(pid): Segments<String>) -> Result<Json<Value>,
     Ok(Json(connection(Vec::new(), false)))
 }
 
-/// `POST /dry-run?process-id=`.
+/// `POST /dry-run?process-id=[&to=]`: on the newest state, or on that after message `to`.
 pub(super) async fn dry_run<D: Door>(
     State(app): State<App<D>>,
     params: Params,
@@ -97,12 +111,73 @@ pub(super) async fn dry_run<D: Door>(
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
     let process = params.need_id("process-id", "give the process to try the message on, as ?process-id=<id>")?;
-    if let Some(to) = params.get("to") {
-        return Err(ApiError::field("to", to, "dry runs see the newest state only; leave it out"));
-    }
+    let to = params.id("to")?;
     let message = body::read_json(&app, &headers, body).await?;
     check_message(&message)?;
-    Ok(Json(app.door.dry_run(process, message).await?))
+    let result = match to {
+        None => app.door.dry_run(process, message).await?,
+        Some(to) => {
+            let slot = app.door.entry(process, to).await?.slot;
+            app.door.dry_run_after(process, slot, message).await?
+        }
+    };
+    Ok(Json(result))
+}
+
+/// `GET /state/{pid}?to=`: the whole memory, as it is or as it was at a time in milliseconds.
+pub(super) async fn state<D: Door>(
+    State(app): State<App<D>>,
+    Segments(pid): Segments<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let process = id("process id in the path", &pid)?;
+    let to: Option<u64> = params.number("to")?;
+    let place = app.copies.clone().try_acquire_owned();
+    let place = place.map_err(|_| ApiError::busy("this node already gives out as many memories as it can hold"))?;
+    let slot = match to {
+        None => None,
+        Some(time) => match first_after(&app.door, process, time).await? {
+            Some(0) => {
+                let reason = format!("process {process} did not exist yet at {time}: ask for a later time");
+                return Err(ApiError::new(StatusCode::NOT_FOUND, reason));
+            }
+            after => after.and_then(|slot| slot.checked_sub(1)),
+        },
+    };
+    let state = app.door.state(process, slot).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, state.memory_bytes.to_string()),
+        (HeaderName::from_static("last-timestamp"), state.timestamp.to_string()),
+        (HeaderName::from_static("last-ordinate"), state.slot.to_string()),
+        (HeaderName::from_static("last-block-height"), state.block_height.to_string()),
+    ];
+    let bytes = memory(state).map(move |chunk| {
+        // Held until the last byte is on its way.
+        let _ = &place;
+        Ok::<_, std::convert::Infallible>(chunk)
+    });
+    Ok((headers, Body::from_stream(stream::iter(bytes))).into_response())
+}
+
+/// A memory as pieces that follow each other; what is zero is made on the way.
+fn memory(state: StateView) -> impl Iterator<Item = Bytes> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let zeros = |from: u64, to: u64| {
+        let mut left = to.saturating_sub(from);
+        std::iter::from_fn(move || {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
+            left = left.saturating_sub(u64::try_from(length).unwrap_or(left));
+            (length > 0).then(|| Bytes::from_static(ZEROS.get(..length).unwrap_or_default()))
+        })
+    };
+    let mut at = 0_u64;
+    let end = [(state.memory_bytes, Bytes::new())];
+    state.parts.into_iter().chain(end).flat_map(move |(offset, part)| {
+        let gap = zeros(at, offset);
+        at = offset.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        gap.chain((!part.is_empty()).then_some(part))
+    })
 }
 
 /// The caller's message has the form that processes rely on.
@@ -167,6 +242,34 @@ async fn bounds<D: Door>(
         },
     };
     Ok(first.zip(last).filter(|(first, last)| first <= last))
+}
+
+/// The next page of a newest-first list: `from` is the last cursor of the page before, and somebody who asks for `sort=DESC`
+/// again wants what is older. (In AO `from` is a lower bound even then, and the first page comes again.) A `to` that is
+/// older than `from` is where to stop; one that is newer makes the two the bounds that AO takes them for.
+async fn older<D: Door>(
+    door: &D,
+    process: Id,
+    from: Cursor,
+    to: Option<Cursor>,
+) -> Result<Option<(u64, u64)>, ApiError> {
+    let newest = match from.place {
+        Place::Slot(slot) => slot.checked_sub(1),
+        Place::Time(_) | Place::Bare(_) => return bounds(door, process, Some(from), to).await,
+    };
+    let oldest = match to.map(|cursor| cursor.place) {
+        None => 0,
+        Some(Place::Slot(slot)) => slot,
+        Some(Place::Bare(time) | Place::Time(time)) => {
+            let Some(before) = time.checked_sub(1) else { return Ok(newest.map(|newest| (0, newest))) };
+            first_after(door, process, before).await?.unwrap_or(u64::MAX)
+        }
+    };
+    match newest {
+        Some(newest) if oldest <= newest => Ok(Some((oldest, newest))),
+        _ if to.is_some() => bounds(door, process, Some(from), to).await,
+        _ => Ok(None),
+    }
 }
 
 /// The first slot whose assignment is later than `time`.

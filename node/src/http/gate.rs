@@ -32,6 +32,8 @@ use crate::door::Door;
 const MAX_WORKING: usize = 512;
 /// Requests that wait for an evaluation at once, beside the working ones.
 const MAX_WAITING: usize = 512;
+/// Memories of processes held at once while they are sent.
+const MAX_COPIES: usize = 4;
 /// Memory that request bodies hold together: this, or four of the largest items if that is more.
 const MIN_BODY_BUDGET: usize = 256 << 20;
 /// Longest path and query together, in bytes.
@@ -52,6 +54,8 @@ pub(super) struct App<D> {
     pub metrics: Arc<Metrics>,
     /// Kibibytes that bodies may hold.
     pub bodies: Arc<Semaphore>,
+    /// Memories of processes given out at once.
+    pub copies: Arc<Semaphore>,
     working: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -65,6 +69,7 @@ impl<D: Door> App<D> {
             door,
             metrics: Arc::new(Metrics::new()),
             bodies: Arc::new(Semaphore::new(budget.min(Semaphore::MAX_PERMITS))),
+            copies: Arc::new(Semaphore::new(MAX_COPIES)),
             working: Arc::new(Semaphore::new(MAX_WORKING)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             shutdown,

@@ -121,16 +121,20 @@ impl Asked {
     fn read(params: &Params) -> Result<Self, ApiError> {
         // Lower bounds are exclusive, upper ones inclusive; -1 (and anything below) is "from the very first".
         let from_nonce: Option<i64> = params.number("from-nonce")?;
-        let to_nonce: Option<u64> = params.number("to-nonce")?;
+        let to_nonce: Option<i64> = params.number("to-nonce")?;
         let from: Option<i64> = params.number("from")?;
-        let until_ms: Option<u64> = params.number("to")?;
-        let range = LogRange {
+        let to: Option<i64> = params.number("to")?;
+        let mut range = LogRange {
             from_slot: from_nonce.map_or(0, |nonce| u64::try_from(nonce.saturating_add(1)).unwrap_or(0)),
-            to_slot: to_nonce.unwrap_or(u64::MAX),
+            to_slot: to_nonce.map_or(u64::MAX, |nonce| u64::try_from(nonce).unwrap_or(0)),
             after_ms: from.and_then(|time| u64::try_from(time).ok()),
-            until_ms,
+            until_ms: to.map(|time| u64::try_from(time).unwrap_or(0)),
             limit: params.limit(DEFAULT_LIMIT, MAX_LIMIT)?,
         };
+        if to_nonce.is_some_and(|nonce| nonce < 0) {
+            // Nothing lies at or below it.
+            range.from_slot = 1;
+        }
         Ok(Self { range, by_nonce: from_nonce.is_some() || to_nonce.is_some(), show_anchor: params.has("show-anchor") })
     }
 }

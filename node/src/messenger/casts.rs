@@ -32,7 +32,7 @@ pub(super) fn shown(result: wire::Result) -> wire::Result {
     }
 }
 
-/// The result for whoever brings `proof`.
+/// The result for whoever brings `proof`; who brings none is shown what anybody may see.
 pub(super) async fn given(
     tools: &Tools,
     process: &Id,
@@ -44,15 +44,10 @@ pub(super) async fn given(
     if !attestation.cast {
         return Ok(result);
     }
-    let subject = &attestation.subject;
     if proof.is_empty() {
-        return Err(Code::Forbidden.refuse(format!(
-            "message {} is a cast: its outcome is given to its sender and to the process's owner; POST /result/{}?process-id={process} \
-             with a data item signed by one of them, with the tags Data-Protocol: weft, Type: Read-Outcome, Process, Message and \
-             Expires (in milliseconds, at most five minutes ahead)",
-            subject.message, subject.message
-        )));
+        return Ok(shown(result));
     }
+    let subject = &attestation.subject;
     let bad = |why: String| Code::BadItem.refuse(format!("the proof of the right to read it does not hold: {why}"));
     if proof.len() > MAX_PROOF_BYTES {
         return Err(bad(format!("it has {} bytes; {MAX_PROOF_BYTES} are allowed", proof.len())));

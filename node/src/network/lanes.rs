@@ -25,7 +25,7 @@ pub enum Lane {
     Read,
     /// Quotes and awards.
     Market,
-    /// Evaluations and dry runs.
+    /// Evaluations, dry runs, states.
     Compute,
 }
 
@@ -60,7 +60,7 @@ impl Lane {
                 Self::Read
             }
             Body::Quote(_) | Body::Award(_) => Self::Market,
-            Body::Eval(_) | Body::DryRun(_) => Self::Compute,
+            Body::Eval(_) | Body::DryRun(_) | Body::State(_) => Self::Compute,
         })
     }
 

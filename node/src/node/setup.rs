@@ -324,8 +324,9 @@ async fn build(
             ("height", String::new())
         }
     });
+    let signer = Ed25519Signer::from_seed(checked.seed);
     let (scheduler, ordering, notices) =
-        Scheduler::new(Ed25519Signer::from_seed(checked.seed), stores.log.clone(), Arc::clone(&height));
+        Scheduler::new(checked.network.id(), signer, stores.log.clone(), Arc::clone(&height));
     tasks.spawn(async move { ("scheduler", ended(scheduler.run().await)) });
     let engine = engine(checked, folders)?;
     let market = start_market(checked, folders, &engine, &peers, tasks)?;

@@ -3,7 +3,7 @@
 //! A record is one `wire::SealedBatch` of one entry. Index: `h`+process → head; `e`+process+slot → position; `i`+process+id
 //! → slot, for message and assignment ids; `x`+item id → process+slot, to find an item by its id alone; `c`+process+hash of
 //! a crank's identity → slot; `q`+position, to walk
-//! all entries in the order they were sealed.
+//! all entries in the order they were sealed; `k`+process for each process with crons; `t`+process+cron → its last tick.
 
 use std::path::Path;
 
@@ -13,11 +13,12 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     assignment::{Assigned, Assignment, Head},
+    cron::{self, Class, TickId},
     message::Content,
     terms::Occasion,
     wire::{LogEntry, LogPage, SealedBatch},
 };
-use weft_storage::store::{Direction, IndexBatch, Position, Store, StoreError};
+use weft_storage::store::{Direction, IndexBatch, Position, Reducer, Store, StoreError};
 
 /// Bytes of entries in one page at most; one entry always fits.
 pub const PAGE_BYTES: usize = 8 << 20;
@@ -95,9 +96,37 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
         if let Some(crank) = &entry.assignment.crank {
             batch.insert(key(b'c', &[process.as_bytes(), Id::sha256(crank.as_bytes()).as_bytes()]), slot);
         }
+        if entry.assignment.slot == 0 && has_crons(&entry.wire.item) {
+            batch.insert(key(b'k', &[process.as_bytes()]), []);
+        }
+        if let Some(tick) = entry.assignment.cron.as_deref().and_then(|text| text.parse::<TickId>().ok()) {
+            batch.insert(tick_key(&process, tick.class, tick.index), tick.number.to_be_bytes());
+        }
         if entry.assignment.assigned.is_none() {
             batch.insert(key(b'x', &[message.as_bytes()]), [process.as_bytes().as_slice(), &slot].concat());
         }
+    }
+}
+
+fn has_crons(spawn: &Bytes) -> bool {
+    let item = DataItem::parse(spawn.clone(), Profile::History);
+    item.is_ok_and(|item| item.tag(cron::INTERVAL_TAG).is_some())
+}
+
+/// Key of a cron's last tick.
+fn tick_key(process: &Id, class: Class, index: u32) -> Vec<u8> {
+    key(b't', &[process.as_bytes(), &class.number().to_be_bytes(), &index.to_be_bytes()])
+}
+
+struct Reduce;
+
+impl Reducer for Reduce {
+    fn apply(&self, position: Position, record: &[u8], batch: &mut IndexBatch) {
+        reduce(position, record, batch);
+    }
+
+    fn version(&self) -> u32 {
+        2
     }
 }
 
@@ -111,7 +140,7 @@ impl LogStore {
     /// # Errors
     /// As [`Store::open`].
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Store::open(folder, reduce).map(Self)
+        Store::open(folder, Reduce).map(Self)
     }
 
     /// Makes `batches` (one entry each) durable.
@@ -158,6 +187,27 @@ impl LogStore {
     pub fn slot_of_crank(&self, process: &Id, crank: &str) -> Result<Option<u64>, StoreError> {
         let value = self.0.get(&key(b'c', &[process.as_bytes(), Id::sha256(crank.as_bytes()).as_bytes()]))?;
         Ok(value.and_then(|b| b.as_ref().try_into().ok()).map(u64::from_be_bytes))
+    }
+
+    /// Processes with crons, up to `limit`.
+    pub(super) fn cron_processes(&self, limit: usize) -> Result<Vec<Id>, StoreError> {
+        let rows = self.0.scan(b"k", None, limit, Direction::Forward)?;
+        Ok(rows.iter().filter_map(|(key, _)| Id::from_slice(key.get(1..)?)).collect())
+    }
+
+    /// Number of the last tick of a process's cron.
+    pub(super) fn last_tick(&self, process: &Id, class: Class, index: u32) -> Result<Option<u64>, StoreError> {
+        let value = self.0.get(&tick_key(process, class, index))?;
+        Ok(value.and_then(|b| b.as_ref().try_into().ok()).map(u64::from_be_bytes))
+    }
+
+    /// Block height that the newest entry names; 0 for an empty log.
+    pub(super) fn last_height(&self) -> Result<u64, StoreError> {
+        let newest = self.0.scan(b"q", None, 1, Direction::Backward)?.into_iter().next();
+        let Some(position) = newest.and_then(|(key, _)| Position::from_slice(key.get(1..)?)) else { return Ok(0) };
+        let record = self.0.read(position)?;
+        let entry = SealedBatch::decode(record).ok().and_then(|batch| batch.entries.into_iter().next());
+        Ok(entry.and_then(StoredEntry::read).map_or(0, |entry| entry.assignment.block_height))
     }
 
     /// The entry in a slot.

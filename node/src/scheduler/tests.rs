@@ -27,6 +27,10 @@ fn signer() -> Ed25519Signer {
     Ed25519Signer::from_seed([1; 32])
 }
 
+fn network() -> Id {
+    Id::sha256(b"network")
+}
+
 fn item(name: &str) -> DataItem {
     ItemBuilder::new().tag("Name", name).data(b"x".to_vec()).sign(&signer()).unwrap()
 }
@@ -44,7 +48,7 @@ struct Running {
 impl Running {
     fn start(folder: &Path) -> Self {
         let log = LogStore::open(folder).unwrap();
-        let (scheduler, handle, _notices) = Scheduler::new(signer(), log, Arc::new(AtomicU64::new(7)));
+        let (scheduler, handle, _notices) = Scheduler::new(network(), signer(), log, Arc::new(AtomicU64::new(7)));
         Self { handle, task: tokio::spawn(async move { scheduler.run().await.unwrap() }) }
     }
 
@@ -180,7 +184,7 @@ async fn a_full_mailbox_refuses_and_says_to_try_again() {
     let folder = tempfile::tempdir().unwrap();
     let (process, message) = (item("process"), item("message"));
     let log = LogStore::open(folder.path()).unwrap();
-    let (scheduler, handle, _notices) = Scheduler::new(signer(), log, Arc::default());
+    let (scheduler, handle, _notices) = Scheduler::new(network(), signer(), log, Arc::default());
     let waiting: Vec<_> = (0..MAILBOX)
         .map(|_| {
             let (handle, order) = (handle.clone(), order(process.id(), &process));

@@ -5,3 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod documented;
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/modules.rs"]
+mod modules;
+#[path = "../support/testnet.rs"]
+mod testnet;
+mod units;
+mod world;

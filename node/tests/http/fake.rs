@@ -51,6 +51,8 @@ struct Inner {
     not_ready: Vec<String>,
     /// What `wait` the last `result` was given.
     waited: Option<Duration>,
+    /// Up to which slot and for how long the last `settled` waited.
+    settled: Option<(u64, Duration)>,
     graphql: Vec<Value>,
     market: Option<Value>,
 }
@@ -81,6 +83,10 @@ impl Fake {
 
     pub fn waited(&self) -> Option<Duration> {
         self.inner.lock().unwrap().waited
+    }
+
+    pub fn settled(&self) -> Option<(u64, Duration)> {
+        self.inner.lock().unwrap().settled
     }
 
     pub fn graphql_bodies(&self) -> Vec<Value> {
@@ -370,6 +376,26 @@ impl Door for Fake {
         Ok(
             json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": message.get("Data"), "tags": message.get("Tags"), "owner": message.get("Owner") } }),
         )
+    }
+
+    async fn dry_run_after(&self, process: Id, slot: u64, message: Value) -> Result<Value, DoorError> {
+        let mut result = self.dry_run(process, message).await?;
+        result["Output"]["after"] = slot.into();
+        Ok(result)
+    }
+
+    async fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> Result<(), DoorError> {
+        self.inner.lock().unwrap().settled = Some((to_slot, wait));
+        self.with(process, |_| Ok(()))
+    }
+
+    async fn state(&self, process: Id, slot: Option<u64>) -> Result<StateView, DoorError> {
+        self.with(process, |log| {
+            let slot = slot.unwrap_or(log.entries.len() as u64 - 1);
+            let parts = vec![(70_000, Bytes::from_static(b"abc")), (131_069, Bytes::from_static(b"end"))];
+            let timestamp = log.names[slot as usize].2;
+            Ok(StateView { slot, timestamp, block_height: 1_580_000, memory_bytes: 131_072, parts })
+        })
     }
 
     async fn log(&self, process: Id, range: LogRange) -> Result<LogPage, DoorError> {

@@ -93,6 +93,47 @@ async fn descending_pages_go_back_with_to_and_forward_with_from() {
     assert_eq!(slots(&open.json(&format!("/results/{process}?from={first}&limit=1000")).await), Vec::<u64>::new());
 }
 
+/// What somebody means who asks for `sort=DESC` again with the last cursor of a newest-first page. AO gives the same page
+/// again, without its last row.
+#[tokio::test]
+async fn f09_descending_pages_go_on_with_from() {
+    let (process, open) = ten().await;
+    let mut seen = Vec::new();
+    let mut from = String::new();
+    loop {
+        let page = open.json(&format!("/results/{process}?sort=DESC&limit=3{from}")).await;
+        seen.extend(slots(&page));
+        if !more(&page) {
+            break;
+        }
+        from = format!("&from={}", page["edges"].as_array().unwrap().last().unwrap()["cursor"].as_str().unwrap());
+    }
+    assert_eq!(seen, [9, 8, 7, 6, 5, 2, 1, 0]);
+    let cursor = |slot: u64| {
+        let value =
+            json!({ "timestamp": START + slot * 1000, "ordinate": slot.to_string(), "cron": null, "sort": "DESC" });
+        STANDARD.encode(value.to_string())
+    };
+    let page = async |query: String| slots(&open.json(&format!("/results/{process}?sort=DESC&{query}")).await);
+    assert_eq!(page(format!("from={}&to={}", cursor(7), cursor(5))).await, [6, 5], "back to `to`");
+    assert_eq!(page(format!("from={}&to={}", cursor(7), START + 6000)).await, [6], "back to a time");
+    assert_eq!(page(format!("from={}&to={}", cursor(5), cursor(7))).await, [7, 6], "bounds as AO takes them");
+    assert_eq!(page(format!("from={}", cursor(0))).await, Vec::<u64>::new(), "nothing is older than the first");
+    assert_eq!(page(format!("from={}", START + 7000)).await, [9, 8, 7], "a bare time stays a lower bound");
+}
+
+#[tokio::test]
+async fn f09_results_wait_for_what_is_sealed() {
+    let fake = Fake::new();
+    let process = fake.spawn(&Ed25519Signer::from_seed([1; 32]));
+    let open = fake.open().await;
+    open.json(&format!("/results/{process}")).await;
+    let (slot, wait) = fake.settled().unwrap();
+    assert!(slot == u64::MAX && !wait.is_zero(), "{slot} {wait:?}");
+    open.json(&format!("/results/{process}?to={START}")).await;
+    assert_eq!(fake.settled().unwrap().0, u64::MAX, "nothing is newer, so more may come at that time");
+}
+
 #[tokio::test]
 async fn bare_times_include_their_own_millisecond() {
     let (process, open) = ten().await;
@@ -132,6 +173,12 @@ async fn log_pages_by_time_and_by_nonce() {
     assert_eq!((nonces(&by_nonce), next(&by_nonce)), (vec![7, 8], false));
     assert_eq!(by_nonce["edges"][0]["cursor"], "7");
     assert_eq!(nonces(&open.json(&format!("{base}&from-nonce=-1&limit=2")).await), [0, 1]);
+    for nothing in ["to-nonce=-1", "to=-1", "to=5", "from-nonce=3&to-nonce=3", "from-nonce=9"] {
+        let page = open.json(&format!("{base}&{nothing}")).await;
+        assert_eq!((nonces(&page), next(&page)), (vec![], false), "{nothing}");
+    }
+    assert_eq!(nonces(&open.json(&format!("{base}&to-nonce=0")).await), [0], "no lower bound: the process itself");
+    assert_eq!(nonces(&open.json(&format!("{base}&from=-1&limit=1")).await), [0]);
     assert_eq!(nonces(&open.json(&format!("{base}&from={}", START + 60_000)).await), Vec::<u64>::new());
 }
 

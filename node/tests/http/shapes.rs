@@ -368,3 +368,45 @@ async fn what_is_signed_comes_back_as_signed() {
     assert_eq!(node["message"]["signature"], URL_SAFE_NO_PAD.encode(item.signature()));
     assert_eq!(node["message"]["id"], item.id().to_string());
 }
+
+#[tokio::test]
+async fn a_dry_run_looks_at_the_state_after_a_message() {
+    let fake = Fake::new();
+    let user = Ed25519Signer::from_seed([1; 32]);
+    let process = fake.spawn(&user);
+    let sent = fake.send(process, &user, &[], b"x");
+    let open = fake.open().await;
+    let body = json!({ "Owner": "1234", "Data": "1", "Tags": [] }).to_string();
+    let ask = async |to: String| open.post(&format!("/dry-run?process-id={process}{to}"), body.clone()).await;
+    assert_eq!(ask(String::new()).await.1["Output"]["after"], Value::Null);
+    for to in [sent.id, sent.assignment] {
+        assert_eq!(ask(format!("&to={to}")).await.1["Output"]["after"], 1);
+    }
+    assert_eq!(ask(format!("&to={process}")).await.1["Output"]["after"], 0);
+    assert_eq!(ask(format!("&to={}", Id::sha256(b"unknown"))).await.0, 404);
+    assert_eq!(ask("&to=newest".to_owned()).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_state_is_the_whole_memory_under_the_slot_it_stands_after() {
+    let fake = Fake::new();
+    let user = Ed25519Signer::from_seed([1; 32]);
+    let process = fake.spawn(&user);
+    fake.send(process, &user, &[], b"x");
+    fake.send(process, &user, &[], b"y");
+    let open = fake.open().await;
+    let ask = async |to: String| open.client.get(format!("{}/state/{process}{to}", open.url)).send().await.unwrap();
+    let header = |reply: &reqwest::Response, name: &str| reply.headers()[name].to_str().unwrap().to_owned();
+    let newest = ask(String::new()).await;
+    assert_eq!(header(&newest, "last-ordinate"), "2");
+    assert_eq!(header(&newest, "last-timestamp"), (START + 2000).to_string());
+    assert_eq!(header(&newest, "last-block-height"), "1580000");
+    assert_eq!(header(&newest, "content-type"), "application/octet-stream");
+    let memory = newest.bytes().await.unwrap();
+    assert_eq!((memory.len(), &memory[70_000..70_003], &memory[131_069..]), (131_072, &b"abc"[..], &b"end"[..]));
+    assert!(memory[..70_000].iter().chain(&memory[70_003..131_069]).all(|byte| *byte == 0));
+    assert_eq!(header(&ask(format!("?to={}", START + 1500)).await, "last-ordinate"), "1");
+    assert_eq!(header(&ask(format!("?to={}", START + 1000)).await, "last-ordinate"), "1");
+    assert_eq!(header(&ask(format!("?to={}", START + 99_000)).await, "last-ordinate"), "2");
+    assert_eq!(ask(format!("?to={}", START - 1)).await.status(), 404);
+}

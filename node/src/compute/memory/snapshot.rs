@@ -122,6 +122,19 @@ impl Snapshot {
         self.memory_bytes
     }
 
+    /// What is not zero in the memory, checked against the root: (offset, bytes), ascending, at most `limit` bytes of memory.
+    ///
+    /// # Errors
+    /// The snapshot is damaged, or its memory is larger than `limit`.
+    pub fn parts(&self, limit: u64) -> Result<Vec<(u64, Bytes)>, SnapshotError> {
+        let Checkpoint { pages, data, .. } = self.checkpoint(self.module, limit)?;
+        let data = Bytes::from(data);
+        let offset = |page: &u32| u64::from(*page).saturating_mul(PAGE as u64);
+        // There are exactly as many contents as page numbers: `parse` has seen to it.
+        let content = |at: usize| data.slice(at.saturating_mul(PAGE)..at.saturating_add(1).saturating_mul(PAGE));
+        Ok(pages.iter().enumerate().map(|(at, page)| (offset(page), content(at))).collect())
+    }
+
     pub(crate) fn checkpoint(&self, expected: Id, limit: u64) -> Result<Checkpoint, SnapshotError> {
         if self.module != expected {
             return Err(SnapshotError::OtherModule { found: self.module, expected });

@@ -13,7 +13,7 @@ use weft_protocol::{
     wire::{self, LogEntry, Refusal},
 };
 
-use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault};
+use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault, ticks::Ticks};
 use crate::{
     assigned::reads_of,
     compute::{Evaluation, Job, Module, Reads},
@@ -31,6 +31,7 @@ const GOSSIPED: usize = 32;
 const SNAPSHOT_WINDOWS: u64 = 8;
 
 /// Where the fold of one process stands in memory.
+#[derive(Clone)]
 pub struct Fold {
     /// The log up to which the live state has been evaluated.
     pub head: Head,
@@ -41,6 +42,7 @@ pub struct Fold {
     /// The module.
     pub module: Arc<Loaded>,
     located: Located,
+    ticks: Ticks,
 }
 
 /// A checked entry, ready to be shown to the module.
@@ -65,7 +67,8 @@ pub async fn advance(
     }
     let Some(state) = fold.as_mut() else { return Ok(0) };
     if !is_live(tools, state, &process) {
-        rebuild(tools, state, process).await?;
+        let target = state.head.next_slot;
+        rebuild(tools, state, process, process, target).await?;
     }
     let given = !entries.is_empty();
     let steps = match next_steps(tools, state, &process, to_slot, entries).await {
@@ -90,7 +93,7 @@ pub async fn advance(
 }
 
 /// Drops the live state. A pool too busy for that is noticed by its slot: it is then rebuilt all the same.
-async fn forget(tools: &ComputeTools, process: Id) {
+pub async fn forget(tools: &ComputeTools, process: Id) {
     if let Err(error) = tools.machine.pool.drop_process(process).await {
         tracing::debug!(%process, %error, "live state not dropped");
     }
@@ -109,9 +112,10 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         ModuleError::NotFound(_) => Code::Unavailable.refuse(error.to_string()),
         ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
     })?;
-    let env = env_json(&Party::of(&located.item), &module.party, &tools.network.address());
-    let env = owner_in_env(tools, &located, env, &module.party)?;
-    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located };
+    let ticks = Ticks::new(tools, &located, progress.next_slot)?;
+    let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
+    let env = env_json(&party, &module.party, &tools.network.address());
+    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located, ticks };
     if let Some(last) = progress.next_slot.checked_sub(1) {
         let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
         let result =
@@ -119,16 +123,6 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         fold.move_to(&result.assignment)?;
     }
     Ok(fold)
-}
-
-/// A process that another one spawned is owned by the network, as its spawn was a checked crank.
-fn owner_in_env(tools: &ComputeTools, located: &Located, env: String, module: &Party) -> Result<String, Refusal> {
-    let assignment = Assignment::read(&located.assignment).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
-    if assignment.crank.is_none() {
-        return Ok(env);
-    }
-    let process = Party { owner: tools.network.address().to_string(), ..Party::of(&located.item) };
-    Ok(env_json(&process, module, &tools.network.address()))
 }
 
 impl Fold {
@@ -159,9 +153,10 @@ impl Fold {
         if signer_key(&item) != Some(self.located.scheduler) {
             return Err(bad("its assignment is not signed by the process's scheduler".into()));
         }
-        let content =
+        let mut content =
             entry_content(&entry, &assignment).ok_or_else(|| bad("it does not hold what was assigned".into()))?;
         let reads = reads_of(&entry, &assignment, &content);
+        self.ticks.check(&entry, &assignment, &mut content).map_err(bad)?;
         self.head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
         self.block_height = assignment.block_height;
         Ok(Step { assignment, item, content, reads })
@@ -335,12 +330,17 @@ async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, result
     }
 }
 
-/// Brings the live state to where the fold stands: newest snapshot, then replay of the log, each outcome compared with the
-/// one signed before.
-async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<(), Refusal> {
-    let target = state.head.next_slot;
-    forget(tools, process).await;
-    let start = restore_snapshot(tools, state, process, target).await.unwrap_or(0);
+/// Brings the pool's `seat` (the process's own, or one to look back with) and the fold to just before slot `target`: newest
+/// snapshot, then replay of the log, each outcome compared with the one signed before.
+pub async fn rebuild(
+    tools: &ComputeTools,
+    state: &mut Fold,
+    process: Id,
+    seat: Id,
+    target: u64,
+) -> Result<(), Refusal> {
+    forget(tools, seat).await;
+    let start = restore_snapshot(tools, state, process, seat, target).await.unwrap_or(0);
     state.head = Head::empty(process);
     if let Some(last) = start.checked_sub(1) {
         let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
@@ -355,7 +355,7 @@ async fn rebuild(tools: &ComputeTools, state: &mut Fold, process: Id) -> Result<
         if steps.is_empty() {
             return Err(Code::Unavailable.refuse("the scheduler's log is shorter than what was evaluated; try again"));
         }
-        let outcomes = run(tools, state, process, &steps).await?;
+        let outcomes = run(tools, state, seat, &steps).await?;
         for (step, outcome) in steps.iter().zip(&outcomes) {
             compare(tools, &process, step, outcome).await?;
         }
@@ -378,14 +378,19 @@ async fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outc
 }
 
 /// Restores the newest snapshot that is not ahead of `target`; the slot it stands at.
-async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, target: u64) -> Option<u64> {
+async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, seat: Id, target: u64) -> Option<u64> {
     let module = state.module.machine.as_ref().ok()?;
-    let blob = tools.machine.snapshots.get(&process).ok()??;
-    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
+    let (slot, snapshot) = stored_snapshot(tools, process)?;
     if slot > target {
         return None;
     }
-    let snapshot = crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?;
-    tools.machine.pool.restore(process, module, snapshot, slot).await.ok()?;
+    tools.machine.pool.restore(seat, module, snapshot, slot).await.ok()?;
     Some(slot)
+}
+
+/// The newest snapshot on disk and the slot it stands at.
+pub fn stored_snapshot(tools: &ComputeTools, process: Id) -> Option<(u64, crate::compute::Snapshot)> {
+    let blob = tools.machine.snapshots.get(&process).ok()??;
+    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
+    Some((slot, crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?))
 }

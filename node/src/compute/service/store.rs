@@ -1,5 +1,5 @@
 //! Results that this node has signed: journal and index. `p`+process → next slot and chain; `o`+process+slot → position;
-//! `q`+position, to walk all results in the order they were signed.
+//! `q`+position, to walk all results in the order they were signed; `t`+process+cron → its last tick.
 
 use std::path::Path;
 
@@ -8,10 +8,11 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     attestation::Attestation,
+    cron::{CRON_TAG, Class, TickId},
     outcome::Progress,
     wire,
 };
-use weft_storage::store::{IndexBatch, Position, Store, StoreError};
+use weft_storage::store::{IndexBatch, Position, Reducer, Store, StoreError};
 
 /// Bytes appended at once at most; a single result may be larger.
 const APPEND_BYTES: usize = 16 << 20;
@@ -28,6 +29,30 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
     batch.insert(key(b'p', &result.process, &[]), progress.encode());
     batch.insert(key(b'o', &result.process, &result.slot.to_be_bytes()), position.to_bytes());
     batch.insert(key(b'q', &position.to_bytes(), &[]), []);
+    if let Some(tick) = tick_of(&result.assignment) {
+        batch.insert(tick_key(&result.process, tick.class, tick.index), tick.number.to_be_bytes());
+    }
+}
+
+/// The tick that an assignment's slot holds.
+fn tick_of(assignment: &bytes::Bytes) -> Option<TickId> {
+    DataItem::parse(assignment.clone(), Profile::History).ok()?.tag(CRON_TAG)?.parse().ok()
+}
+
+fn tick_key(process: &[u8], class: Class, index: u32) -> Vec<u8> {
+    key(b't', process, &[class.number().to_be_bytes(), index.to_be_bytes()].concat())
+}
+
+struct Reduce;
+
+impl Reducer for Reduce {
+    fn apply(&self, position: Position, record: &[u8], batch: &mut IndexBatch) {
+        reduce(position, record, batch);
+    }
+
+    fn version(&self) -> u32 {
+        2
+    }
 }
 
 /// The store. Cheap to clone. Reads block on disk at worst.
@@ -40,7 +65,7 @@ impl ResultStore {
     /// # Errors
     /// As [`Store::open`].
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Store::open(folder, reduce).map(Self)
+        Store::open(folder, Reduce).map(Self)
     }
 
     /// Makes results durable.
@@ -77,6 +102,15 @@ impl ResultStore {
     pub fn progress(&self, process: &Id) -> Result<Progress, StoreError> {
         let value = self.0.get(&key(b'p', process.as_bytes(), &[]))?;
         Ok(value.as_deref().and_then(Progress::decode).unwrap_or_else(|| Progress::start(process)))
+    }
+
+    /// Number of the last tick of a process's cron among the results; 0 for none.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn last_tick(&self, process: &Id, class: Class, index: u32) -> Result<u64, StoreError> {
+        let value = self.0.get(&tick_key(process.as_bytes(), class, index))?;
+        Ok(value.and_then(|b| b.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
     }
 
     /// Attestations signed after `cursor` (0: from the first), each with the cursor just behind it.

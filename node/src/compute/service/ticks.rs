@@ -1,0 +1,75 @@
+//! Slots that claim to be ticks, checked before they are evaluated: an evaluator makes each one itself from the process's
+//! tags and refuses what differs, is not due or is not next. So a scheduler can be late with a tick, but cannot invent one.
+
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    assignment::Assignment,
+    cron::{Timetable, claims_tick},
+    message::{Content, Party},
+    refusal::Code,
+    wire::{LogEntry, Refusal},
+};
+
+use super::{ComputeTools, store_fault};
+use crate::directory::Located;
+
+/// The crons of one process, as far as its slots have been checked.
+#[derive(Clone)]
+pub(super) struct Ticks {
+    /// `None` for a process without crons.
+    table: Option<Timetable>,
+    /// The process's owner as modules see it.
+    pub owner: String,
+    /// Slots before this one have moved the timetable; a replay shows them again.
+    followed: u64,
+}
+
+impl Ticks {
+    /// Of the process that was `located`, just before slot `next`, up to which this node has results.
+    pub fn new(tools: &ComputeTools, located: &Located, next: u64) -> Result<Self, Refusal> {
+        let first = Assignment::read(&located.assignment).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
+        // A process with crons that cannot be carried out is not scheduled; an old one has no ticks.
+        let mut table = Timetable::new(tools.network.id(), &located.item, &first).unwrap_or_default();
+        if let Some(table) = &mut table {
+            let crons: Vec<_> = table.crons().map(|cron| (cron.class, cron.index)).collect();
+            for (class, index) in crons {
+                let last = tools.machine.store.last_tick(&first.process, class, index).map_err(store_fault)?;
+                table.set_last(class, index, last);
+            }
+        }
+        Ok(Self { table, owner: owner_of(&tools.network.address(), located, &first), followed: next })
+    }
+
+    /// Checks the entry's claim, if it makes one, and makes its content the owner's word then.
+    pub fn check(&mut self, entry: &LogEntry, assignment: &Assignment, content: &mut Content) -> Result<(), String> {
+        if assignment.assigned.is_some() && assignment.cron.is_none() {
+            return Ok(());
+        }
+        let item = DataItem::parse(entry.item.clone(), Profile::History).map_err(|e| e.to_string())?;
+        if assignment.cron.is_none() {
+            return match claims_tick(&item) {
+                Some(tag) => {
+                    Err(format!("its item has the tag {tag}, but its assignment does not say that it is a tick"))
+                }
+                None => Ok(()),
+            };
+        }
+        let table = self.table.as_mut().ok_or("it claims to be a tick of a process without crons")?;
+        let tick = table.check(assignment, &item).map_err(|e| e.to_string())?;
+        if assignment.slot >= self.followed {
+            table.follow(assignment, &tick).map_err(|e| e.to_string())?;
+            self.followed = assignment.slot.saturating_add(1);
+        }
+        content.owner.clone_from(&self.owner);
+        Ok(())
+    }
+}
+
+/// A process that another one spawned is owned by the network, as its spawn was a checked crank.
+fn owner_of(network_address: &Id, located: &Located, first: &Assignment) -> String {
+    match first.crank {
+        Some(_) => network_address.to_string(),
+        None => Party::of(&located.item).owner,
+    }
+}

@@ -1,0 +1,238 @@
+//! What is asked of a process without ordering anything: dry runs and copies of its memory, on the newest state or an
+//! earlier one.
+//!
+//! Where it sits: the part of [`ComputeHandle`] that answers readers; evaluation that counts is in `service.rs` and `fold.rs`.
+//!
+//! Readers pay nothing, so what they can cause is bounded:
+//! - At most [`AT_ONCE`] are under way on this node, [`AT_ONCE_PROCESS`] of them on one process; the next is told to come back.
+//!   One dry run takes the fuel of one message at most.
+//! - None makes a provider evaluate what nobody has leased: whoever asks for the newest state has had it evaluated before,
+//!   and catching up to there counts against the lease exactly as an evaluation of that slot would.
+//! - An earlier state is replayed beside the live one, over at most [`LOOK_BACK`] slots that together took no more fuel than
+//!   one message may take; farther back it is refused, with the reason.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::OwnedMutexGuard;
+use weft_protocol::{
+    Id,
+    keys::NodeKey,
+    message::dry_run_json,
+    outcome::Outcome,
+    refusal::Code,
+    wire::{self, Refusal},
+};
+
+use super::{ComputeHandle, Fold, fold, id, market_refusal, pool_fault, store_fault};
+use crate::scheduler::id_bytes;
+
+/// Readers at once on this node.
+const AT_ONCE: usize = 32;
+/// Readers of one process at once.
+const AT_ONCE_PROCESS: usize = 4;
+/// Slots replayed for one look at an earlier state at most: as many as lie between two snapshots on disk.
+const LOOK_BACK: u64 = 256;
+/// Bytes of a compressed memory that fit into an answer.
+const MAX_STATE: usize = 15 << 20;
+
+/// Readers under way, by process.
+#[derive(Clone, Default)]
+pub struct Turns(Arc<Mutex<BTreeMap<Id, usize>>>);
+
+/// A reader under way; dropped, it makes room for the next.
+struct Turn {
+    turns: Turns,
+    process: Id,
+}
+
+impl Turns {
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<Id, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, process: Id) -> Result<Turn, Refusal> {
+        let mut counts = self.counts();
+        let all: usize = counts.values().sum();
+        let count = counts.entry(process).or_default();
+        if all >= AT_ONCE || *count >= AT_ONCE_PROCESS {
+            let reason = format!(
+                "{count} dry runs or copies of process {process} are under way, {all} on this node; at most \
+                 {AT_ONCE_PROCESS} and {AT_ONCE} are taken: try again in a second"
+            );
+            return Err(Code::Capacity.refuse(reason));
+        }
+        *count = count.saturating_add(1);
+        Ok(Turn { turns: self.clone(), process })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut counts = self.turns.counts();
+        match counts.get_mut(&self.process) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => drop(counts.remove(&self.process)),
+        }
+    }
+}
+
+/// A state to read from: the pool's seat that holds it and the fold that says where it stands.
+struct Standing {
+    seat: Id,
+    fold: OwnedMutexGuard<Option<Fold>>,
+}
+
+impl Standing {
+    fn fold(&self) -> Result<&Fold, Refusal> {
+        self.fold.as_ref().ok_or_else(|| Code::Unavailable.refuse("the process cannot be loaded; try again"))
+    }
+
+    fn next_slot(&self) -> Result<u64, Refusal> {
+        self.fold().map(|fold| fold.head.next_slot)
+    }
+}
+
+impl ComputeHandle {
+    /// Tries a message on the newest state, or on that after an earlier slot, and forgets it.
+    ///
+    /// # Errors
+    /// As [`ComputeHandle::eval`]; also when the message is not a JSON object, too many are tried at once, or the earlier
+    /// state is out of reach.
+    pub async fn dry_run(&self, from: NodeKey, request: wire::DryRun) -> Result<wire::Result, Refusal> {
+        let process = id("process", &request.process)?;
+        let caller: serde_json::Value = serde_json::from_slice(&request.message)
+            .map_err(|e| Code::BadItem.refuse(format!("the dry-run message is not JSON: {e}")))?;
+        let _turn = self.turns.take(process)?;
+        let wanted = if request.slot == u64::MAX { request.at_least } else { request.slot };
+        self.charge(from, &request.lease, process, wanted).await?;
+        let standing = self.stand(process, request.slot, wanted).await?;
+        let tried = self.try_message(&standing, process, &caller).await;
+        self.leave(process, &standing).await;
+        Ok(wire::Result {
+            process: id_bytes(&process),
+            slot: standing.next_slot()?.saturating_sub(1),
+            outcome: Outcome::encode(&tried?).into(),
+            ..wire::Result::default()
+        })
+    }
+
+    /// The process's memory on the newest state, or on that after an earlier slot.
+    ///
+    /// # Errors
+    /// As [`ComputeHandle::dry_run`]; also when it is too large to be sent.
+    pub async fn state(&self, from: NodeKey, request: wire::StateQuery) -> Result<wire::State, Refusal> {
+        let process = id("process", &request.process)?;
+        let _turn = self.turns.take(process)?;
+        let wanted = if request.slot == u64::MAX { 0 } else { request.slot };
+        self.charge(from, &request.lease, process, wanted).await?;
+        let standing = self.stand(process, request.slot, wanted).await?;
+        let taken = self.tools().machine.pool.snapshot(standing.seat).await;
+        self.leave(process, &standing).await;
+        let (_, snapshot) = taken.map_err(pool_fault)?;
+        let size = snapshot.as_bytes().len();
+        if size > MAX_STATE {
+            let reason = format!("the memory of {process} takes {size} bytes compressed; {MAX_STATE} can be sent");
+            return Err(Code::TooLarge.refuse(reason));
+        }
+        Ok(wire::State { slot: standing.next_slot()?.saturating_sub(1), snapshot: snapshot.as_bytes().clone() })
+    }
+
+    /// Reading the state after `slot` counts as evaluating it: not at all, where that has been done under this lease.
+    async fn charge(&self, from: NodeKey, lease: &[u8], process: Id, slot: u64) -> Result<(), Refusal> {
+        let lease = id("lease", lease)?;
+        // Not beyond the next slot: whoever names a far one would have had all before it for nothing.
+        let next = self.tools().machine.store.progress(&process).map_err(store_fault)?.next_slot;
+        let slot = slot.min(next);
+        self.tools().market.charge(lease, from, process, slot, slot).await.map_err(market_refusal).map(|_| ())
+    }
+
+    async fn try_message(
+        &self,
+        standing: &Standing,
+        process: Id,
+        caller: &serde_json::Value,
+    ) -> Result<Outcome, Refusal> {
+        let state = standing.fold()?;
+        let text = dry_run_json(&process, caller, state.head.timestamp, state.block_height);
+        let pool = &self.tools().machine.pool;
+        let done = pool.dry_run(standing.seat, text, state.env.clone()).await.map_err(pool_fault)?;
+        fold::outcome_of(&done)
+    }
+
+    /// A state to read from: the live one if `slot` is `u64::MAX` or its last, else one replayed beside it.
+    async fn stand(&self, process: Id, slot: u64, wanted: u64) -> Result<Standing, Refusal> {
+        let mut held = self.slot(&process).lock_owned().await;
+        while fold::advance(self.tools(), &mut held, process, wanted, Vec::new()).await? > 0 {}
+        let live = Standing { seat: process, fold: held };
+        let state = live.fold()?;
+        state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;
+        let next = state.head.next_slot;
+        if next <= wanted {
+            return Err(Code::NotFound.refuse(format!("process {process} has no slot {wanted} yet")));
+        }
+        if slot == u64::MAX || slot.saturating_add(1) == next {
+            return Ok(live);
+        }
+        let beside = state.clone();
+        // The process goes on while its past is looked at.
+        drop(live);
+        self.look_back(process, slot, beside).await
+    }
+
+    async fn look_back(&self, process: Id, slot: u64, mut beside: Fold) -> Result<Standing, Refusal> {
+        self.can_look_back(process, slot)?;
+        let seat = [b"weft/look-back\0".as_slice(), process.as_bytes(), &slot.to_be_bytes()].concat();
+        let seat = Id::sha256(&seat);
+        let mut held = self.slot(&seat).lock_owned().await;
+        let rebuilt = fold::rebuild(self.tools(), &mut beside, process, seat, slot.saturating_add(1)).await;
+        if let Err(refusal) = rebuilt {
+            fold::forget(self.tools(), seat).await;
+            return Err(refusal);
+        }
+        *held = Some(beside);
+        Ok(Standing { seat, fold: held })
+    }
+
+    /// What lies between the state after `slot` and the nearest kept before it must be a small part of a log.
+    fn can_look_back(&self, process: Id, slot: u64) -> Result<(), Refusal> {
+        let machine = &self.tools().machine;
+        let kept = fold::stored_snapshot(self.tools(), process).map_or(0, |(at, _)| at);
+        let start = if kept <= slot.saturating_add(1) { kept } else { 0 };
+        let count = slot.saturating_add(1).saturating_sub(start);
+        let too_far = |what: String| {
+            let reason = format!(
+                "the state of {process} after slot {slot} is no longer kept, and {what} would have to be evaluated again for \
+                 it: ask for one of the first {LOOK_BACK} slots, or for slot {} and later ones",
+                kept.saturating_sub(1)
+            );
+            Err(Code::TooLarge.refuse(reason))
+        };
+        if count > LOOK_BACK {
+            return too_far(format!("{count} slots (more than {LOOK_BACK})"));
+        }
+        let limit = machine.engine.profile().fuel_per_slot;
+        let mut fuel = 0_u64;
+        for at in start..=slot {
+            let result = machine.store.result(&process, at).map_err(store_fault)?;
+            let outcome = result.and_then(|result| Outcome::decode(&result.outcome).ok());
+            fuel = fuel.saturating_add(outcome.map_or(0, |outcome| outcome.fuel));
+            if fuel > limit {
+                return too_far(format!("more than {limit} of fuel"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A state that was replayed to be looked at is dropped again.
+    async fn leave(&self, process: Id, standing: &Standing) {
+        if standing.seat != process {
+            fold::forget(self.tools(), standing.seat).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
