@@ -9,6 +9,7 @@ mod documented;
 mod http;
 #[path = "../support/modules.rs"]
 mod modules;
+mod scheduler;
 #[path = "../support/testnet.rs"]
 mod testnet;
 mod units;
