@@ -200,6 +200,10 @@ impl Door for Api {
         self.results_of(process, range).await
     }
 
+    async fn ticks(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
+        self.listed(process, range, true).await
+    }
+
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {
         self.try_message(process, None, message).await
     }

@@ -155,6 +155,9 @@ pub struct SlotResult {
     pub attestation: Bytes,
     /// Key of the compute node that signed it.
     pub provider: String,
+    /// The cron whose tick it is, as cursors name it: `<index>-<interval>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
 }
 
 /// Which results of a process. Slot bounds inclusive.
@@ -347,6 +350,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn settled(&self, process: Id, to_slot: u64, wait: Duration) -> impl Future<Output = Result<(), DoorError>> + Send;
     /// Outcomes of a range of slots.
     fn results(&self, process: Id, range: ResultsRange) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
+    /// Outcomes of those slots of a range that hold ticks of the process's crons.
+    fn ticks(&self, process: Id, range: ResultsRange) -> impl Future<Output = Result<ResultsPage, DoorError>> + Send;
     /// Evaluates `message` (the caller's JSON) on the newest state and forgets it. Returns AO's result JSON.
     fn dry_run(&self, process: Id, message: Value) -> impl Future<Output = Result<Value, DoorError>> + Send;
     /// As [`Door::dry_run`], on the state just after `slot`.

@@ -166,7 +166,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/processes/{pid}", get(scheduler::record::<D>))
         .route("/result/{id}", get(compute::result::<D>).post(compute::read_outcome::<D>))
         .route("/results/{pid}", get(compute::results::<D>))
-        .route("/cron/{pid}", get(compute::cron))
+        .route("/cron/{pid}", get(compute::cron::<D>))
         .route("/state/{pid}", get(compute::state))
         .route("/dry-run", post(compute::dry_run::<D>))
         .route("/graphql", post(gateway::graphql::<D>))

@@ -9,6 +9,7 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     assignment::Assignment,
     attestation::{Attestation, signer_key},
+    cron::TickId,
     keys::NodeKey,
     network::Role,
     refusal::Code,
@@ -108,12 +109,18 @@ impl Api {
     }
 
     pub(super) async fn results_of(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
+        self.listed(process, range, false).await
+    }
+
+    /// Outcomes of a range of slots, of all or of those with ticks.
+    pub(super) async fn listed(&self, process: Id, range: ResultsRange, ticks: bool) -> Result<ResultsPage, DoorError> {
         let query = wire::ResultsQuery {
             process: id_bytes(&process),
             from_slot: range.from_slot,
             to_slot: range.to_slot,
             limit: range.limit,
             descending: range.descending,
+            ticks,
         };
         let mut last = DoorError::new(ErrorKind::Unavailable, "no messenger of the process can be reached; try again");
         let located = self.locate(&process).await?;
@@ -285,6 +292,7 @@ impl Api {
             result: outcome,
             attestation: result.attestation.clone(),
             provider: signer.map(|key| key.to_string()).unwrap_or_default(),
+            cron: assignment.cron.and_then(|text| text.parse().ok()).map(|tick: TickId| tick.cron()),
         })
     }
 }

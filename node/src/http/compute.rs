@@ -29,6 +29,8 @@ use crate::door::{Door, LogRange, ResultsRange, SlotResult, StateView};
 const DEFAULT_LIMIT: u32 = 25;
 /// Results of a page at most: what the aos shell asks for.
 const MAX_LIMIT: u32 = 1_000;
+/// Ticks of a page when the caller names no limit, as AO has it.
+const DEFAULT_CRON_LIMIT: u32 = 500;
 /// How long a page of results waits for what is sealed and not yet evaluated.
 const SETTLE_WAIT: Duration = Duration::from_secs(10);
 /// Failed slots passed over in a row before a page ends early.
@@ -90,17 +92,33 @@ pub(super) async fn results<D: Door>(
         Some((from_slot, to_slot)) => {
             // Whoever cannot be waited for is no reason to hide what there is.
             let _ = app.door.settled(process, to_slot, SETTLE_WAIT).await;
-            succeeded(&app.door, process, ResultsRange { from_slot, to_slot, limit, descending }).await?
+            let range = ResultsRange { from_slot, to_slot, limit, descending };
+            succeeded(&app.door, process, List::All, range).await?
         }
         None => (Vec::new(), false),
     };
     Ok(Json(connection(found.iter().map(|slot| edge(slot, descending)).collect(), more)))
 }
 
-/// `GET /cron/{pid}`: Weft has no messages that only some readers see, so there are none to list.
-pub(super) async fn cron(Segments(pid): Segments<String>) -> Result<Json<Value>, ApiError> {
-    id("process id in the path", &pid)?;
-    Ok(Json(connection(Vec::new(), false)))
+/// `GET /cron/{pid}`: of the same results, oldest first, those of ticks of the process's crons. They are slots of the log like
+/// any other, so they do not depend on who asks or when.
+pub(super) async fn cron<D: Door>(
+    State(app): State<App<D>>,
+    Segments(pid): Segments<String>,
+    params: Params,
+) -> Result<Json<Value>, ApiError> {
+    let process = id("process id in the path", &pid)?;
+    let from = params.get("from").map(|text| cursor::read("from", text)).transpose()?;
+    let to = params.get("to").map(|text| cursor::read("to", text)).transpose()?;
+    let limit = params.limit(DEFAULT_CRON_LIMIT, MAX_LIMIT)?;
+    let Some((from_slot, to_slot)) = bounds(&app.door, process, from, to).await? else {
+        return Ok(Json(connection(Vec::new(), false)));
+    };
+    // Whoever cannot be waited for is no reason to hide what there is.
+    let _ = app.door.settled(process, to_slot, SETTLE_WAIT).await;
+    let range = ResultsRange { from_slot, to_slot, limit, descending: false };
+    let (found, more) = succeeded(&app.door, process, List::Ticks, range).await?;
+    Ok(Json(connection(found.iter().map(|slot| edge(slot, false)).collect(), more)))
 }
 
 /// `POST /dry-run?process-id=[&to=]`: on the newest state, or on that after message `to`.
@@ -215,7 +233,7 @@ fn edge(slot: &SlotResult, descending: bool) -> Value {
             node.insert(name.to_owned(), value.clone());
         }
     }
-    json!({ "node": node, "cursor": cursor::write(slot.slot, slot.timestamp, descending) })
+    json!({ "node": node, "cursor": cursor::write(slot.slot, slot.timestamp, slot.cron.as_deref(), descending) })
 }
 
 /// First and last slot between two cursors, or nothing where no slot can lie. `from` means newer than, `to` up to and
@@ -278,8 +296,20 @@ async fn first_after<D: Door>(door: &D, process: Id, time: u64) -> Result<Option
     Ok(door.log(process, range).await?.entries.first().map(|entry| entry.slot))
 }
 
+/// Which results.
+#[derive(Clone, Copy)]
+enum List {
+    All,
+    Ticks,
+}
+
 /// Up to `limit` results that did not fail, and whether another follows.
-async fn succeeded<D: Door>(door: &D, process: Id, range: ResultsRange) -> Result<(Vec<SlotResult>, bool), ApiError> {
+async fn succeeded<D: Door>(
+    door: &D,
+    process: Id,
+    list: List,
+    range: ResultsRange,
+) -> Result<(Vec<SlotResult>, bool), ApiError> {
     let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
     let mut found: Vec<SlotResult> = Vec::new();
     let mut failed = 0_usize;
@@ -288,7 +318,10 @@ async fn succeeded<D: Door>(door: &D, process: Id, range: ResultsRange) -> Resul
         // One more than is left tells whether anything follows.
         let left = limit.saturating_sub(found.len()).saturating_add(1);
         rest.limit = u32::try_from(left).unwrap_or(u32::MAX);
-        let page = door.results(process, rest).await?;
+        let page = match list {
+            List::All => door.results(process, rest).await?,
+            List::Ticks => door.ticks(process, rest).await?,
+        };
         let Some(last) = page.results.last().map(|slot| slot.slot) else {
             return Ok((found, false));
         };

@@ -34,10 +34,10 @@ pub(super) struct Cursor {
     pub descending: Option<bool>,
 }
 
-/// The cursor of the result at `slot`.
-pub(super) fn write(slot: u64, timestamp: u64, descending: bool) -> String {
+/// The cursor of the result at `slot`; `cron` names the cron whose tick it is.
+pub(super) fn write(slot: u64, timestamp: u64, cron: Option<&str>, descending: bool) -> String {
     let sort = if descending { "DESC" } else { "ASC" };
-    let value = json!({ "timestamp": timestamp, "ordinate": slot.to_string(), "cron": null, "sort": sort });
+    let value = json!({ "timestamp": timestamp, "ordinate": slot.to_string(), "cron": cron, "sort": sort });
     STANDARD.encode(value.to_string())
 }
 

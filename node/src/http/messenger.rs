@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
+    crank::CRANK_TAG,
 };
 
 use super::{
@@ -113,6 +114,12 @@ async fn owners_word<D: Door>(app: &App<D>, pid: &str, headers: &HeaderMap, body
         ));
     }
     let view = app.door.process(process).await?;
+    // The key that signs what processes spawn can be derived by anyone.
+    if render::parse(&view.assignment, "assignment")?.tag(CRANK_TAG).is_some() {
+        let reason =
+            format!("process {process} was spawned by another process: no wallet owns it, so nobody can sign this");
+        return Err(ApiError::new(StatusCode::FORBIDDEN, reason));
+    }
     let owner = render::parse(&view.item, "process")?.signer_address();
     if word.signer_address() != owner {
         let reason = format!(

@@ -52,7 +52,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("/processes/{pid}", &["GET"], Class::Work),
     route("/result/{id}", &["GET", "POST"], Class::Wait),
     route("/results/{pid}", &["GET"], Class::Wait),
-    route("/cron/{pid}", &["GET"], Class::Work),
+    route("/cron/{pid}", &["GET"], Class::Wait),
     route("/state/{pid}", &["GET"], Class::Wait),
     route("/raw/{id}", &["GET"], Class::Work),
     route("/v1/openapi.json", &["GET"], Class::Work),

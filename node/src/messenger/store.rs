@@ -2,7 +2,7 @@
 //!
 //! Records: `1` + `wire::Result` (an outcome), `2` + crank id + status (a delivery answered), `3` + process + slot (all
 //! deliveries of all slots before this one answered). Index: `p`+process → next slot to evaluate and outcome chain;
-//! `o`+process+slot → position; `m`+process+message id → slot; `a`+crank id → status; `c`+process → first slot with open
+//! `o`+process+slot → position, and `t`+process+slot for a slot that holds a tick; `m`+process+message id → slot; `a`+crank id → status; `c`+process → first slot with open
 //! deliveries.
 
 use std::{path::Path, sync::Arc};
@@ -15,10 +15,11 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     attestation::Attestation,
     crank::CrankId,
+    cron::CRON_TAG,
     outcome::Progress,
     wire::{self, ResultsQuery},
 };
-use weft_storage::store::{Direction, IndexBatch, Position, Store, StoreError};
+use weft_storage::store::{Direction, IndexBatch, Position, Reducer, Store, StoreError};
 
 /// Results in one page at most.
 const PAGE_RESULTS: u32 = 1_000;
@@ -85,8 +86,24 @@ fn reduce_outcome(position: Position, body: &[u8], batch: &mut IndexBatch) {
     let progress = Progress { next_slot: result.slot.saturating_add(1), chain: attestation.verdict.chain_after };
     batch.insert(key(b'p', &result.process, &[]), progress.encode());
     batch.insert(key(b'o', &result.process, &slot), position.to_bytes());
+    let ordered = DataItem::parse(result.assignment.clone(), Profile::History);
+    if ordered.is_ok_and(|item| item.tag(CRON_TAG).is_some()) {
+        batch.insert(key(b't', &result.process, &slot), position.to_bytes());
+    }
     batch.insert(key(b'm', &result.process, attestation.subject.message.as_bytes()), slot);
     batch.insert(key(b'm', &result.process, attestation.subject.assignment.as_bytes()), slot);
+}
+
+struct Reduce;
+
+impl Reducer for Reduce {
+    fn apply(&self, position: Position, record: &[u8], batch: &mut IndexBatch) {
+        reduce(position, record, batch);
+    }
+
+    fn version(&self) -> u32 {
+        2
+    }
 }
 
 impl OutcomeStore {
@@ -96,7 +113,7 @@ impl OutcomeStore {
     /// As [`Store::open`].
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let told = (0..CHANNELS).map(|_| watch::Sender::new(0)).collect();
-        Ok(Self { store: Store::open(folder, reduce)?, told: Arc::new(told) })
+        Ok(Self { store: Store::open(folder, Reduce)?, told: Arc::new(told) })
     }
 
     fn channel(&self, process: &Id) -> Option<&watch::Sender<u64>> {
@@ -211,7 +228,7 @@ impl OutcomeStore {
         Ok(value.and_then(|v| v.as_ref().try_into().ok()).map(u64::from_be_bytes))
     }
 
-    /// Outcomes of a range of slots, bounded by count and bytes.
+    /// Outcomes of a range of slots, of all or of those with ticks, bounded by count and bytes.
     ///
     /// # Errors
     /// When index or journal cannot be read.
@@ -227,8 +244,9 @@ impl OutcomeStore {
             return Ok(page);
         }
         let limit = usize::try_from(query.limit.clamp(1, PAGE_RESULTS)).unwrap_or(1);
-        let prefix = key(b'o', process.as_bytes(), &[]);
-        let from = key(b'o', process.as_bytes(), &start.to_be_bytes());
+        let list = if query.ticks { b't' } else { b'o' };
+        let prefix = key(list, process.as_bytes(), &[]);
+        let from = key(list, process.as_bytes(), &start.to_be_bytes());
         let mut size = 0;
         for (_, value) in self.store.scan(&prefix, Some(&from), limit.saturating_add(1), direction)? {
             let Some(result) = Position::from_slice(&value).map(|p| self.at(p)).transpose()?.flatten() else {

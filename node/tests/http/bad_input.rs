@@ -81,6 +81,8 @@ async fn requests_that_are_wrong() {
         ("GET", format!("/results/{p}?limit=-3"), vec![], 400, "limit"),
         ("GET", format!("/results/{p}?sort=UP"), vec![], 400, "ASC or DESC"),
         ("GET", "/cron/nope".into(), vec![], 400, "nope"),
+        ("GET", format!("/cron/{p}?from=x"), vec![], 400, "from"),
+        ("GET", format!("/cron/{unknown}"), vec![], 404, "process"),
         ("POST", "/dry-run".into(), b"{}".to_vec(), 400, "process-id: missing"),
         ("POST", format!("/dry-run?process-id={p}"), b"not json".to_vec(), 400, "not JSON"),
         ("POST", format!("/dry-run?process-id={p}"), b"[1]".to_vec(), 400, "one JSON object"),

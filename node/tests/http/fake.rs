@@ -17,6 +17,7 @@ use weft_node::{
 use weft_protocol::{
     Id,
     ans104::{DataItem, Ed25519Signer, ItemBuilder, Profile},
+    cron::TickId,
 };
 
 /// Where the fake's time starts; every slot takes a second.
@@ -66,6 +67,11 @@ pub struct Fake {
 
 fn missing(what: &str, id: Id) -> DoorError {
     DoorError::new(ErrorKind::NotFound, format!("{what} {id} is not known here"))
+}
+
+/// The tick that an item claims to be; the script believes it.
+fn tick_of(entry: &Entry) -> Option<TickId> {
+    DataItem::parse(entry.item.clone(), Profile::History).ok()?.tag("Weft-Cron")?.parse().ok()
 }
 
 impl Fake {
@@ -238,6 +244,7 @@ impl Fake {
             result,
             attestation: Bytes::new(),
             provider,
+            cron: tick_of(&log.entries[slot]).map(|tick| tick.cron()),
         })
     }
 
@@ -369,6 +376,15 @@ impl Door for Fake {
             results.truncate(range.limit as usize);
             Ok(ResultsPage { results, more })
         })
+    }
+
+    async fn ticks(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
+        let all = ResultsRange { limit: u32::MAX, ..range };
+        let mut results = self.results(process, all).await?.results;
+        results.retain(|slot| slot.cron.is_some());
+        let more = results.len() > range.limit as usize;
+        results.truncate(range.limit as usize);
+        Ok(ResultsPage { results, more })
     }
 
     async fn dry_run(&self, process: Id, message: Value) -> Result<Value, DoorError> {

@@ -196,3 +196,45 @@ async fn long_logs_come_in_long_pages() {
     let default = open.json(&format!("/{process}?process-id={process}")).await;
     assert_eq!((nonces(&default).len(), &default["page_info"]["has_next_page"]), (100, &json!(true)));
 }
+
+/// Ticks have pages of their own, and stand among the other results too; their cursors name the cron.
+#[tokio::test]
+async fn ticks_by_themselves_and_among_the_rest() {
+    let fake = Fake::new();
+    let user = Ed25519Signer::from_seed([1; 32]);
+    let process = fake.spawn(&user);
+    for slot in 1..10_u64 {
+        let tick = format!("time/1/10-seconds/{slot}/{}", START + slot * 1000);
+        let tags: &[(&str, &str)] = match slot {
+            2 | 5 | 8 => &[("Weft-Cron", &tick)],
+            6 => &[("Weft-Cron", &tick), ("Action", action::FAIL)],
+            _ => &[],
+        };
+        fake.send(process, &user, tags, &[b'a' + slot as u8]);
+    }
+    let open = fake.open().await;
+    let read = |page: &Value| -> Vec<(u64, Value)> {
+        let edge = |edge: &Value| {
+            let cursor = STANDARD.decode(edge["cursor"].as_str().unwrap()).unwrap();
+            let cursor: Value = serde_json::from_slice(&cursor).unwrap();
+            (cursor["ordinate"].as_str().unwrap().parse().unwrap(), cursor["cron"].clone())
+        };
+        page["edges"].as_array().unwrap().iter().map(edge).collect()
+    };
+    let tick = json!("1-10-seconds");
+    let all = open.json(&format!("/cron/{process}")).await;
+    assert_eq!(read(&all), [(2, tick.clone()), (5, tick.clone()), (8, tick.clone())]);
+    assert!(!more(&all));
+    let first = open.json(&format!("/cron/{process}?limit=2")).await;
+    assert_eq!((read(&first).len(), more(&first)), (2, true));
+    // The cursor as AO's messenger puts it into the URL, unescaped.
+    let cursor = first["edges"][1]["cursor"].as_str().unwrap();
+    let rest = open.json(&format!("/cron/{process}?from={cursor}&limit=2")).await;
+    assert_eq!((read(&rest), more(&rest)), (vec![(8, tick.clone())], false));
+    let until = open.json(&format!("/cron/{process}?to={cursor}")).await;
+    assert_eq!(read(&until).len(), 2);
+    let everything = read(&open.json(&format!("/results/{process}")).await);
+    assert_eq!(everything.len(), 9);
+    let ticks: Vec<u64> = everything.into_iter().filter(|(_, cron)| *cron == tick).map(|(slot, _)| slot).collect();
+    assert_eq!(ticks, [2, 5, 8]);
+}

@@ -207,7 +207,7 @@ async fn results_are_handed_over_as_they_are() {
     let tried = open.post(&format!("/dry-run?process-id={process}"), r#"{"Data":"hello","Tags":[]}"#).await;
     assert_eq!((tried.0, &tried.1["Output"]["data"]), (200, &json!("hello")));
     let empty = json!({ "pageInfo": { "hasNextPage": false }, "edges": [], "page_info": { "has_next_page": false } });
-    assert_eq!(open.json(&format!("/cron/{process}?from=x&limit=50")).await, empty);
+    assert_eq!(open.json(&format!("/cron/{process}?from=1735689600000&limit=50")).await, empty);
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ const AO: &str = "eyJ0aW1lc3RhbXAiOjE3MzU2ODk2MDIwMDAsIm9yZGluYXRlIjoiMSIsImNyb2
 
 #[test]
 fn cursors_are_what_ao_gives() {
-    assert_eq!(write(1, 1_735_689_602_000, false), AO);
+    assert_eq!(write(1, 1_735_689_602_000, None, false), AO);
+    let tick = STANDARD.decode(write(3, 5, Some("0-10-seconds"), false)).unwrap();
+    assert_eq!(tick, br#"{"timestamp":5,"ordinate":"3","cron":"0-10-seconds","sort":"ASC"}"#);
     assert_eq!(read("from", AO).unwrap(), Cursor { place: Place::Slot(1), descending: Some(false) });
 }
 
