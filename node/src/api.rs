@@ -159,7 +159,12 @@ fn call_error(error: &CallError) -> DoorError {
         CallError::Refused(refusal) => refusal.reason.clone(),
         other => other.to_string(),
     };
-    let retry = (kind == ErrorKind::Unavailable).then_some(Duration::from_secs(1));
+    let retry = match error {
+        CallError::Refused(refusal) if Code::parse(&refusal.code) == Code::NotSettled => {
+            Some(Duration::from_millis(refusal.retry_after_ms))
+        }
+        _ => (kind == ErrorKind::Unavailable).then_some(Duration::from_secs(1)),
+    };
     DoorError { kind, reason, retry_after: retry }
 }
 

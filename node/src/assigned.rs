@@ -108,31 +108,29 @@ impl Finder {
     /// # Errors
     /// [`FindError`].
     pub async fn find(&self, id: &Id, wanted: Wanted) -> Result<Found, FindError> {
-        if !wanted.base_layer {
-            if let Some(item) = self.item_from_nodes(id).await {
-                return Ok(Found::Item(item));
-            }
-            match self.gateway.raw_item(id).await {
-                Ok(item) => return Ok(Found::Item(item)),
-                Err(GatewayError::NotFound(_)) => {}
-                Err(error) => return Err(FindError::of(id, &error)),
-            }
+        if !wanted.base_layer
+            && let Some(item) = self.item_from_nodes(id).await
+        {
+            return Ok(Found::Item(item));
         }
-        self.transaction(id, wanted).await.map(Found::Transaction).map_err(|error| match error {
-            FindError::NotFound(_) if wanted.base_layer => {
-                FindError::NotFound(format!("a layer-1 transaction {id} (of a data item, leave the base layer out)"))
-            }
-            error => error,
-        })
-    }
-
-    /// A transaction deep enough, as JSON. How deep it is, is what the gateway says.
-    async fn transaction(&self, id: &Id, wanted: Wanted) -> Result<Bytes, FindError> {
+        // Gateways describe transactions as they do items: only the chain's own word tells which it is.
         let has = match self.gateway.status(id).await.map_err(|error| FindError::of(id, &error))? {
-            TxStatus::Unknown => return Err(FindError::NotFound(id.to_string())),
+            TxStatus::Unknown if wanted.base_layer => {
+                let what = format!("a layer-1 transaction {id} (of a data item, leave the base layer out)");
+                return Err(FindError::NotFound(what));
+            }
+            TxStatus::Unknown => {
+                let item = self.gateway.raw_item(id).await;
+                return item.map(Found::Item).map_err(|error| FindError::of(id, &error));
+            }
             TxStatus::Pending => 0,
             TxStatus::Mined { confirmations, .. } => confirmations,
         };
+        self.transaction(id, has, wanted).await.map(Found::Transaction)
+    }
+
+    /// A transaction that `has` confirmations, if they are enough, as JSON. How many it has is what the gateway says.
+    async fn transaction(&self, id: &Id, has: u64, wanted: Wanted) -> Result<Bytes, FindError> {
         if has < wanted.depth {
             return Err(FindError::NotSettled { id: *id, has, needs: wanted.depth });
         }
