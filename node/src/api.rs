@@ -25,16 +25,18 @@ use crate::{
     compute::service::ComputeHandle,
     directory::{Directory, LocateError, Located},
     door::{
-        Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, ProcessSummary, ProcessView,
-        Receipt, ResultsPage, ResultsRange, SlotResult, StateView, StatusView, Stored, Submitted,
+        Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, PassedOn, ProcessSummary,
+        ProcessView, Receipt, ResultsPage, ResultsRange, SlotResult, StateView, StatusView, Stored, Submitted,
     },
     market::MarketHandle,
-    messenger::MessengerHandle,
+    messenger::{MessengerHandle, Pushed},
     peers::{CallError, Peers},
     scheduler::LogStore,
 };
 
 mod gauges;
+mod graphql;
+mod push;
 mod read;
 mod results;
 mod submit;
@@ -249,8 +251,23 @@ impl Door for Api {
         self.stored_item(id).await
     }
 
-    async fn graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
-        self.pass_graphql(body).await
+    async fn push(
+        &self,
+        process: Id,
+        message: Id,
+        number: u32,
+        supplied: Option<Value>,
+        wait: Duration,
+    ) -> Result<Vec<Pushed>, DoorError> {
+        self.push_entry(process, message, number, supplied, wait).await
+    }
+
+    async fn pass(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
+        self.pass_on(path, body).await
+    }
+
+    async fn graphql(&self, body: Bytes, door: &str) -> Result<Bytes, DoorError> {
+        self.ask_graphql(body, door).await
     }
 
     async fn upload(&self, raw: Bytes) -> Result<Id, DoorError> {

@@ -12,7 +12,10 @@ use weft_protocol::{
     message::{Content, is_excluded},
     network::{Network, Role},
 };
-use weft_storage::arweave::gateway::{Gateway, GatewayError, TxStatus};
+use weft_storage::arweave::{
+    devnet::Fresh,
+    gateway::{Gateway, GatewayError, TxStatus},
+};
 
 use crate::{peers::Peers, scheduler::LogStore};
 
@@ -85,6 +88,8 @@ pub struct Finder {
     pub log: LogStore,
     /// Arweave.
     pub gateway: Gateway,
+    /// The newest items of the network, for those who ask before gateways know them.
+    pub fresh: Fresh,
     /// Bounds what is fetched at the same time.
     pub fetches: Fetches,
 }

@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use weft_protocol::Id;
 
+use crate::messenger::Pushed;
+
 /// How far a message has come. Receipts only grow (design.md §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -316,6 +318,17 @@ pub struct Stored {
     pub data: Bytes,
 }
 
+/// A gateway's answer, handed on.
+#[derive(Clone, Debug)]
+pub struct PassedOn {
+    /// HTTP status.
+    pub status: u16,
+    /// Media type.
+    pub kind: Option<String>,
+    /// Body.
+    pub body: Bytes,
+}
+
 /// What a node offers to the outside.
 pub trait Door: Clone + Send + Sync + 'static {
     /// Checks a data item and has it sealed: a process, or a message for any process of the network.
@@ -379,8 +392,21 @@ pub trait Door: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<ProcessSummary>, DoorError>> + Send;
     /// An item by id from this node, its peers or the gateway.
     fn stored(&self, id: Id) -> impl Future<Output = Result<Stored, DoorError>> + Send;
-    /// Passes a GraphQL body to the gateway and returns its answer.
-    fn graphql(&self, body: Bytes) -> impl Future<Output = Result<Bytes, DoorError>> + Send;
+    /// Delivers entry `number` of what a message has sent once more (messages, then spawns, then assignments). A result that
+    /// the caller brings along must have that entry too.
+    fn push(
+        &self,
+        process: Id,
+        message: Id,
+        number: u32,
+        supplied: Option<Value>,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Vec<Pushed>, DoorError>> + Send;
+    /// Hands a request for `path` on to the gateway (posting `body` as JSON, if there is one).
+    fn pass(&self, path: String, body: Option<Bytes>) -> impl Future<Output = Result<PassedOn, DoorError>> + Send;
+    /// Answers a GraphQL request from the gateway's index and from what this node knows before it. `door` is the address
+    /// that the client has asked.
+    fn graphql(&self, body: Bytes, door: &str) -> impl Future<Output = Result<Bytes, DoorError>> + Send;
     /// Passes a signed data item to the uploader (modules and other data that no process orders).
     fn upload(&self, raw: Bytes) -> impl Future<Output = Result<Id, DoorError>> + Send;
     /// This node, for its owner.

@@ -8,6 +8,7 @@
 //! memory that bodies hold together, and the time of each request.
 
 mod body;
+mod chain;
 mod compute;
 mod cursor;
 mod error;
@@ -21,6 +22,7 @@ mod params;
 mod render;
 mod routes;
 mod scheduler;
+mod traces;
 mod weft;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -144,6 +146,7 @@ fn router_until<D: Door>(door: D, shutdown: CancellationToken) -> Router {
     let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any).expose_headers(Any);
     Router::new()
         .merge(ao_routes())
+        .merge(chain_routes())
         .merge(weft_routes())
         .fallback(hyperbeam::any::<D>)
         .method_not_allowed_fallback(routes::wrong_method)
@@ -158,6 +161,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/", get(scheduler::root::<D>).post(messenger::post::<D>))
         .route("/monitor/{pid}", post(messenger::monitor::<D>).delete(messenger::unmonitor::<D>))
         .route("/push/{id}/{number}", post(messenger::push::<D>))
+        .route("/push-result/{id}/{number}", post(messenger::push_result::<D>))
         .route("/push", post(hyperbeam::any::<D>))
         .route("/timestamp", get(scheduler::timestamp::<D>))
         .route("/health", get(scheduler::health))
@@ -171,8 +175,25 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/dry-run", post(compute::dry_run::<D>))
         .route("/graphql", post(gateway::graphql::<D>))
         .route("/raw/{id}", get(gateway::raw::<D>))
-        .route("/tx", post(gateway::upload::<D>))
+        .route("/tx", post(gateway::post::<D>))
         .route("/tx/arweave", post(gateway::upload::<D>))
+}
+
+/// What Arweave's nodes offer, from the gateway.
+fn chain_routes<D: Door>() -> Router<App<D>> {
+    Router::new()
+        .route("/info", get(chain::plain::<D>))
+        .route("/tx_anchor", get(chain::plain::<D>))
+        .route("/block/current", get(chain::plain::<D>))
+        .route("/block/height/{height}", get(chain::block_at::<D>))
+        .route("/block/hash/{hash}", get(chain::block_by_hash::<D>))
+        .route("/price/{bytes}", get(chain::price::<D>))
+        .route("/price/{bytes}/{target}", get(chain::price_to::<D>))
+        .route("/wallet/{address}/{what}", get(chain::wallet::<D>))
+        .route("/tx/{id}", get(chain::transaction::<D>))
+        .route("/tx/{id}/{field}", get(chain::field::<D>))
+        .route("/chunk", post(chain::post_chunk::<D>))
+        .route("/chunk/{offset}", get(chain::chunk::<D>))
 }
 
 /// Weft's own interface and the operator's.

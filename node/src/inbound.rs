@@ -248,6 +248,9 @@ impl Services {
         match self.directory.known(&process) {
             Some(located) if located.scheduler != scheduler => Judgement::Reject,
             Some(_) => {
+                batch.entries.iter().filter(|entry| is_whole(entry)).for_each(|entry| {
+                    crate::node::add_fresh(&self.intake.finder.fresh, entry);
+                });
                 self.messenger.sealed_if_on_duty(process, &scheduler, batch.next_slot, batch.entries);
                 Judgement::Accept
             }
@@ -270,6 +273,14 @@ impl Services {
         }
         Judgement::Accept
     }
+}
+
+/// Whether the item of an entry whose assignment was checked is the one assigned, and signed.
+fn is_whole(entry: &wire::LogEntry) -> bool {
+    let assignment = DataItem::parse(entry.assignment.clone(), Profile::Strict).ok();
+    let assignment = assignment.and_then(|item| Assignment::read(&item).ok());
+    let item = crate::verified::item(entry.item.clone(), Profile::Strict).ok();
+    assignment.is_some_and(|assignment| item.is_some_and(|item| item.id() == assignment.message))
 }
 
 fn id(field: &str, bytes: &[u8]) -> Result<Id, Refusal> {

@@ -18,11 +18,13 @@ use weft_protocol::{
 mod casts;
 mod courier;
 mod lease;
+mod push;
 mod service;
 mod store;
 mod worker;
 
 pub use lease::{Leases, LostLease};
+pub use push::{PushEnd, Pushed};
 pub use service::{Messenger, MessengerError};
 pub use store::{Delivered, OutcomeStore};
 

@@ -12,7 +12,14 @@ use std::{
 use prost::Message as _;
 use tokio::{sync::broadcast, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use weft_protocol::{Id, keys::NodeKey, network::Network, wire};
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    keys::NodeKey,
+    network::Network,
+    wire,
+};
+use weft_storage::arweave::devnet::Fresh;
 
 use crate::{
     config::NodeConfig,
@@ -100,6 +107,7 @@ pub(crate) struct Teller {
     pub directory: Directory,
     pub messenger: MessengerHandle,
     pub activity: crate::activity::ActivityLog,
+    pub fresh: Fresh,
     pub me: NodeKey,
 }
 
@@ -130,6 +138,7 @@ impl Teller {
             if let Some(spawn) = batch.entries.first().filter(|_| self.directory.known(&process).is_none()) {
                 self.directory.learn(spawn.item.clone(), spawn.assignment.clone());
             }
+            batch.entries.iter().for_each(|entry| add_fresh(&self.fresh, entry));
             let count = batch.entries.len();
             self.activity.note(
                 "sealed",
@@ -143,6 +152,15 @@ impl Teller {
             if let Err(error) = self.mesh.publish(topic, data.into()).await {
                 tracing::debug!(%error, "sealed entries not gossiped");
             }
+        }
+    }
+}
+
+/// Takes in the items of a log entry that was made here or checked.
+pub(crate) fn add_fresh(fresh: &Fresh, entry: &wire::LogEntry) {
+    for raw in [&entry.item, &entry.assignment] {
+        if let Ok(item) = DataItem::parse(raw.clone(), Profile::History) {
+            fresh.add(&item);
         }
     }
 }

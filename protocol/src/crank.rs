@@ -162,6 +162,8 @@ pub struct Outgoing {
 pub struct EntryError {
     /// Which entry.
     pub id: String,
+    /// Its position among all outbox leaves.
+    pub leaf: u32,
     /// What is wrong with it.
     pub reason: String,
 }
@@ -182,7 +184,7 @@ pub fn deliveries(attestation: &Attestation, outcome: &Outcome) -> (Vec<Outgoing
                 let id = crank_id(attestation, kind, index, target);
                 match build(attestation, id, entry) {
                     Ok(delivery) => out.push(Outgoing { id, delivery, entry: text.clone(), leaf }),
-                    Err(reason) => bad.push(EntryError { id: id.to_string(), reason }),
+                    Err(reason) => bad.push(EntryError { id: id.to_string(), leaf, reason }),
                 }
             }
             leaf += 1;

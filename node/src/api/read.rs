@@ -12,9 +12,9 @@ use weft_protocol::{
     keys::NodeKey,
     wire::{self, LogEntry},
 };
-use weft_storage::arweave::gateway::GatewayError;
+use weft_storage::arweave::gateway::{GatewayError, Passed};
 
-use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, Receipt, Stored, call_error};
+use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, PassedOn, Receipt, Stored, call_error};
 use crate::{
     door::Level,
     scheduler::{StoredEntry, entry_content, id_bytes},
@@ -200,9 +200,15 @@ impl Api {
         }
     }
 
-    pub(super) async fn pass_graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
-        let answer = self.gateway().graphql_raw(body).await;
-        answer.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))
+    /// Hands a request on to the gateway and its answer back: status, media type, body.
+    pub(super) async fn pass_on(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
+        match self.gateway().pass(&path, body).await {
+            Ok(Passed { status, kind, body }) => Ok(PassedOn { status, kind, body }),
+            Err(GatewayError::NotFound(_)) => {
+                Err(DoorError::new(ErrorKind::NotFound, format!("no gateway has anything at {path}")))
+            }
+            Err(error) => Err(DoorError::new(ErrorKind::BadGateway, error.to_string())),
+        }
     }
 }
 

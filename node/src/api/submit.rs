@@ -61,7 +61,25 @@ impl Api {
     async fn seal(&self, process: Id, item: &DataItem, scheduler: NodeKey) -> Result<Submitted, DoorError> {
         let request = wire::Submit { item: item.raw().clone(), proof: None };
         let sealed = self.behind().peers.submit(scheduler, request).await.map_err(|e| call_error(&e))?;
-        self.submitted(process, item.id(), &sealed)
+        let submitted = self.submitted(process, item.id(), &sealed)?;
+        self.introduce(process, item).await?;
+        Ok(submitted)
+    }
+
+    /// A spawn that names a target is assigned to that process too. Asked again, it is found to be there: a client that is
+    /// told that the target's scheduler is down posts its spawn again.
+    async fn introduce(&self, process: Id, item: &DataItem) -> Result<(), DoorError> {
+        let Some(target) = item.target().filter(|target| process == item.id() && *target != process) else {
+            return Ok(());
+        };
+        match self.assign_item(target, process, Vec::new(), false).await {
+            // A wallet, or what is nothing here: there is nobody to tell.
+            Ok(_) | Err(DoorError { kind: ErrorKind::NotFound, .. }) => Ok(()),
+            Err(error) => Err(DoorError {
+                reason: format!("process {process} is there, but not assigned to {target} yet: {}", error.reason),
+                ..error
+            }),
+        }
     }
 
     /// Answers once the item is checked and passed on; goes on asking the scheduler for [`KEEP_ASKING`].

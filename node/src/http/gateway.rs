@@ -10,10 +10,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    body,
+    body, chain,
     error::ApiError,
     gate::App,
     params::{Segments, id},
@@ -23,6 +23,8 @@ use weft_protocol::Id;
 
 /// Bytes of tags sent as headers; clients give up on heads over 16 KiB.
 const MAX_TAG_HEADERS: usize = 8 << 10;
+/// Characters of a host's name with its port.
+const MAX_HOST: usize = 260;
 /// Tags with these names are no headers: they would change how the reply is carried, kept or run.
 const NOT_FROM_TAGS: &[&str] = &[
     "age",
@@ -97,8 +99,18 @@ pub(super) async fn graphql<D: Door>(
             "send a GraphQL request as JSON: {\"query\": \"…\", \"variables\": {…}}",
         ));
     }
-    let answer = app.door.graphql(held.bytes.clone()).await?;
+    let answer = app.door.graphql(held.bytes.clone(), &asked_address(&headers)).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
+}
+
+/// The address by which the client has reached this node.
+fn asked_address(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let plain = |host: &&str| {
+        host.len() <= MAX_HOST && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    };
+    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    format!("{scheme}://{}", text("host").filter(plain).unwrap_or("localhost"))
 }
 
 /// `GET /raw/{id}`.
@@ -145,14 +157,27 @@ pub(super) fn tag_headers<'a>(tags: impl Iterator<Item = (&'a str, &'a str)>) ->
     headers
 }
 
-/// `POST /tx` and `/tx/arweave`: the uploader's routes, for data items.
+/// `POST /tx`: a layer-1 transaction as JSON, or a data item for the uploader.
+pub(super) async fn post<D: Door>(
+    State(app): State<App<D>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/json") {
+        return chain::post(&app, &headers, body).await;
+    }
+    upload(State(app), headers, body).await
+}
+
+/// `POST /tx/arweave`: the uploader's route, for data items.
 pub(super) async fn upload<D: Door>(
     State(app): State<App<D>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let held = body::read_item(&app, &headers, body).await?;
     let id = app.door.upload(held.bytes.clone()).await?;
     let (_, now) = app.door.identity();
-    Ok(Json(json!({ "id": id, "timestamp": now, "dataCaches": [], "fastFinalityIndexes": [] })))
+    Ok(Json(json!({ "id": id, "timestamp": now, "dataCaches": [], "fastFinalityIndexes": [] })).into_response())
 }

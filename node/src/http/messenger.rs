@@ -1,4 +1,4 @@
-//! The messenger unit's routes: taking items and assignments, and the ones that Weft has no need of but answers.
+//! The messenger unit's routes: taking items and assignments, pushing again, and monitoring, which Weft has no need of.
 //!
 //! Where it sits: handlers of `http.rs` over `Door::submit` and `assign`. The reply to `POST /` carries the members of
 //! both the messenger's and the scheduler's, so that either kind of client may post to any address of a node.
@@ -20,7 +20,7 @@ use weft_protocol::{
 use super::{
     body,
     error::ApiError,
-    gate::App,
+    gate::{App, RESULT_WAIT},
     params::{Params, Segments, id},
     render,
 };
@@ -131,22 +131,42 @@ async fn owners_word<D: Door>(app: &App<D>, pid: &str, headers: &HeaderMap, body
     Ok(())
 }
 
-/// `POST /push/{id}/{number}`: answered with why there is nothing to do.
+/// `POST /push/{id}/{number}`: delivers entry `number` of what a message has sent once more.
 pub(super) async fn push<D: Door>(
     State(app): State<App<D>>,
-    Segments((message, number)): Segments<(String, String)>,
+    Segments(path): Segments<(String, String)>,
     params: Params,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
+    push_entry(&app, path, &params, None).await
+}
+
+/// `POST /push-result/{id}/{number}`: the same, with the result as the caller has it. Only what is attested is pushed, so it
+/// has to have that entry.
+pub(super) async fn push_result<D: Door>(
+    State(app): State<App<D>>,
+    Segments(path): Segments<(String, String)>,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let result = body::read_json(&app, &headers, body).await?;
+    push_entry(&app, path, &params, Some(result)).await
+}
+
+async fn push_entry<D: Door>(
+    app: &App<D>,
+    (message, number): (String, String),
+    params: &Params,
+    supplied: Option<Value>,
+) -> Result<Response, ApiError> {
     let message = id("message id in the path", &message)?;
-    let fix = "give the index of the outgoing message, from 0";
+    let fix = "give the index of the outgoing message, from 0 (spawns follow messages, assignments follow spawns)";
     let number: u32 = number.parse().map_err(|_| ApiError::field("number in the path", &number, fix))?;
     let process = params.need_id("process-id", "give the process whose result it is")?;
-    // A receipt makes an unknown message a 404 rather than advice about nothing.
-    let receipt = app.door.receipt(process, message).await?;
-    let reason = format!(
-        "push of message {number} of slot {} is not offered: Weft delivers every outgoing message exactly once by itself and \
-         goes on after failures; see /v1/processes/{process}/messages/{message} for how far it is",
-        receipt.slot.map_or_else(|| "(not sealed yet)".to_owned(), |slot| slot.to_string())
-    );
-    Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, reason))
+    let pushed = app.door.push(process, message, number, supplied, RESULT_WAIT).await?;
+    let (_, now) = app.door.identity();
+    let list: Vec<Value> = pushed.iter().map(|one| json!({ "id": one.id, "text": one.text })).collect();
+    let id = pushed.first().map(|one| one.id);
+    let answer = json!({ "message": "Pushed", "id": id, "timestamp": now, "pushed": list });
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }

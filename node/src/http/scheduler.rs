@@ -17,7 +17,7 @@ use super::{
     gate::App,
     gateway, hyperbeam,
     params::{Params, Segments, id},
-    render,
+    render, traces,
 };
 use crate::door::{Door, DoorError, Entry, ErrorKind, LogPage, LogRange};
 
@@ -33,14 +33,21 @@ const BATCH: u32 = 100;
 const PAGE_BYTES: usize = 32 << 20;
 
 /// `GET /`: for browsers the status page, for everything else who this scheduler is (also the redirect probe).
-pub(super) async fn root<D: Door>(State(app): State<App<D>>, params: Params, headers: HeaderMap) -> Response {
+pub(super) async fn root<D: Door>(
+    State(app): State<App<D>>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if params.has("debug") {
+        return traces::traces(&app, &params).await;
+    }
     if !params.has("process-id") && prefers_html(&headers) {
         let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'";
-        return ([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-cache")], Html(STATUS_PAGE))
-            .into_response();
+        let headers = [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-cache")];
+        return Ok((headers, Html(STATUS_PAGE)).into_response());
     }
     let (address, now) = app.door.identity();
-    ([(header::VARY, "Accept")], Json(json!({ "timestamp": now.to_string(), "address": address }))).into_response()
+    Ok(([(header::VARY, "Accept")], Json(json!({ "timestamp": now.to_string(), "address": address }))).into_response())
 }
 
 /// Does `Accept` name HTML, and no less wanted than JSON? `*/*` is a program.

@@ -90,7 +90,7 @@ impl CourierHandle {
 }
 
 /// What became of one try.
-enum Tried {
+pub(super) enum Tried {
     Answered(Delivered, String),
     /// Why not yet, and how long whoever said so wants to be left alone.
     Later(String, Duration),
@@ -227,7 +227,7 @@ impl Courier {
     }
 }
 
-async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
+pub(super) async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
     match &parcel.outgoing.delivery {
         Delivery::Item(item) if parcel.outgoing.id.kind == Kind::Spawn => match tools.directory.scheduler_for(item) {
             Ok(scheduler) => {

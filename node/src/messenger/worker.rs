@@ -312,7 +312,7 @@ fn entries(target: &Target, from: u64, last: u64) -> Vec<LogEntry> {
 }
 
 /// Deliveries with their proofs; a spawn's notice goes after the spawn.
-fn parcels(outgoing: Vec<Outgoing>, leaves: &[Id], attestation: &bytes::Bytes) -> Vec<Parcel> {
+pub(super) fn parcels(outgoing: Vec<Outgoing>, leaves: &[Id], attestation: &bytes::Bytes) -> Vec<Parcel> {
     let mut out: Vec<Parcel> = Vec::with_capacity(outgoing.len());
     for one in outgoing {
         let proof = crank::prove(&one, leaves, vec![attestation.clone()]);

@@ -10,14 +10,18 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use weft_protocol::{
-    Jwk,
+    Id, Jwk,
     ans104::{Ed25519Signer, RsaSigner},
+    election::WELL_KNOWN_SCHEDULER,
     keys::NodeKey,
     network::{Network, Role},
     wire,
 };
 use weft_storage::{
-    arweave::gateway::{Gateway, GatewayConfig},
+    arweave::{
+        devnet::Fresh,
+        gateway::{Gateway, GatewayConfig},
+    },
     blobs::Blobs,
 };
 
@@ -372,12 +376,14 @@ async fn build(
         let feed = feeder::run(folders.of("anchor"), stores.log.clone(), stores.results, anchor);
         tasks.spawn(async move { ("anchor feeder", ended(feed.await)) });
     }
+    let fresh = Fresh::new(scheduler_addresses(&checked.network));
     let teller = Teller {
         network: checked.network.clone(),
         mesh: network.clone(),
         directory: directory.clone(),
         messenger: messenger.clone(),
         activity: activity.clone(),
+        fresh: fresh.clone(),
         me,
     };
     tasks.spawn(async move {
@@ -390,6 +396,7 @@ async fn build(
         peers: peers.clone(),
         log: stores.log.clone(),
         gateway,
+        fresh,
         fetches: Fetches::default(),
     };
     let intake = Intake { directory: directory.clone(), scheduler: ordering, finder: finder.clone() };
@@ -405,6 +412,13 @@ async fn build(
     };
     let behind = Behind { peers, directory, finder, messenger, compute, market, anchor, activity };
     Ok(Built { services, behind, height })
+}
+
+/// What a process may name as its scheduler: any node, this one too, is a door to it.
+fn scheduler_addresses(network: &Network) -> Vec<Id> {
+    let members = network.members(Role::Scheduler).map(|member| member.key.address());
+    let well_known = WELL_KNOWN_SCHEDULER.parse().ok();
+    members.chain([network.address()]).chain(well_known).collect()
 }
 
 /// What can no longer be kept must not be promised: a failed store ends the node. (The scheduler's ends the scheduler.)

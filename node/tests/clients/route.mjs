@@ -6,7 +6,8 @@
 // maps those hosts, whatever scheme and port they are asked by; every other address is reached as it stands. A host that is
 // neither mapped nor this machine is refused at once and by name, so that no test leans on the internet without knowing.
 const SLOT = Symbol.for('undici.globalDispatcher.1');
-const routes = new Map((process.env.ROUTES ?? '').split(/\s+/).filter(Boolean).map(route => {
+// Read at every connection: a script may change them on the way.
+const routes = () => new Map((process.env.ROUTES ?? '').split(/\s+/).filter(Boolean).map(route => {
   const at = route.indexOf('=');
   return [route.slice(0, at), new URL(route.slice(at + 1)).origin];
 }));
@@ -19,7 +20,7 @@ if (!inner?.dispatch) throw new Error('route.mjs does not know how this version 
 
 function dispatch(options, handler) {
   const { hostname } = new URL(options.origin);
-  const origin = routes.get(hostname);
+  const origin = routes().get(hostname);
   if (origin) return inner.dispatch({ ...options, origin }, handler);
   if (here.has(hostname)) return inner.dispatch(options, handler);
   throw new Error(`${hostname} is neither in ROUTES nor on this machine`);

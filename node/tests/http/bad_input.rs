@@ -65,7 +65,7 @@ async fn requests_that_are_wrong() {
         ("POST", format!("/?process-id={p}&assign={unknown}&exclude={long}"), vec![], 400, "exclude"),
         ("POST", format!("/monitor/{unknown}"), message(unknown), 404, "process"),
         ("POST", "/monitor/short".into(), message(p), 400, "short"),
-        ("POST", format!("/push/{never}/0?process-id={p}"), vec![], 501, "exactly once"),
+        ("POST", format!("/push/{never}/0?process-id={p}"), vec![], 504, "evaluated"),
         ("POST", format!("/push/{never}/one?process-id={p}"), vec![], 400, "number"),
         ("POST", format!("/push/{never}/0"), vec![], 400, "process-id: missing"),
         ("POST", format!("/push/{unknown}/0?process-id={p}"), vec![], 404, "message"),

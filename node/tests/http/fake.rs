@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use weft_node::{
     door::*,
     http::{self, Server},
+    messenger::{PushEnd, Pushed},
 };
 use weft_protocol::{
     Id,
@@ -487,7 +488,29 @@ impl Door for Fake {
         self.inner.lock().unwrap().stored.get(&id).cloned().ok_or_else(|| missing("item", id))
     }
 
-    async fn graphql(&self, body: Bytes) -> Result<Bytes, DoorError> {
+    async fn push(
+        &self,
+        process: Id,
+        message: Id,
+        number: u32,
+        supplied: Option<Value>,
+        wait: Duration,
+    ) -> Result<Vec<Pushed>, DoorError> {
+        let shown = self.result(process, message, wait).await?;
+        let text = format!("entry {number} of slot {}, supplied: {}", shown.slot, supplied.is_some());
+        Ok(vec![Pushed { id: message, end: PushEnd::Done, text }])
+    }
+
+    async fn pass(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
+        if path == "/tx_anchor" {
+            return Ok(PassedOn { status: 200, kind: None, body: Bytes::from_static(b"an anchor") });
+        }
+        let posted = body.map(|body| String::from_utf8_lossy(&body).into_owned());
+        let body = json!({ "path": path, "posted": posted }).to_string().into();
+        Ok(PassedOn { status: 202, kind: Some("application/json".to_owned()), body })
+    }
+
+    async fn graphql(&self, body: Bytes, door: &str) -> Result<Bytes, DoorError> {
         let query: Value =
             serde_json::from_slice(&body).map_err(|_| DoorError::new(ErrorKind::BadRequest, "body: not JSON"))?;
         self.inner.lock().unwrap().graphql.push(query);
@@ -499,7 +522,7 @@ impl Door for Fake {
             tag("Input-Encoding", "JSON-1"),
             tag("Output-Encoding", "JSON-1"),
             tag("Scheduler", "S"),
-            tag("Url", "http://x"),
+            tag("Url", door),
         ]);
         let node = json!({ "owner": { "address": self.address() }, "block": null, "tags": tags });
         Ok(json!({ "data": { "transactions": { "edges": [{ "node": node }] } } }).to_string().into())

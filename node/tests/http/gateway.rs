@@ -79,7 +79,7 @@ async fn uploads_answer_with_the_id() {
     }
     let transaction = open
         .client
-        .post(format!("{}/tx", open.url))
+        .post(format!("{}/tx/arweave", open.url))
         .header("content-type", "application/json")
         .body("{}")
         .send()

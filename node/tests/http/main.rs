@@ -8,6 +8,7 @@ mod bounds;
 mod fake;
 mod gateway;
 mod mainnet;
+mod messenger;
 #[path = "../support/npm.rs"]
 mod npm;
 mod paging;

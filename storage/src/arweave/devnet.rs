@@ -9,6 +9,7 @@
 mod body;
 mod chain;
 mod event;
+mod fresh;
 mod graphql;
 mod http;
 mod log;
@@ -20,6 +21,7 @@ mod tx;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use fresh::{DOOR, Fresh, FreshAnswer};
 use node::Node;
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -9,6 +9,7 @@
 mod chain;
 mod fetch;
 mod http;
+mod pass;
 mod upload;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use std::{sync::Arc, time::Duration};
 pub use chain::{BlockInfo, Info, Posted, TxStatus};
 pub use fetch::{Fetched, Kind};
 use http::Host;
+pub use pass::Passed;
 pub use upload::Receipt;
 use weft_protocol::Id;
 

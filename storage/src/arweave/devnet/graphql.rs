@@ -1,12 +1,16 @@
 //! The GraphQL schema of Arweave gateways over the devnet's state.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
 use async_graphql::{Context, EmptyMutation, EmptySubscription, Enum, ID, InputObject, Object, Schema, SimpleObject};
 use weft_protocol::{Id, b64};
 
 use super::{
     chain::Block as ChainBlock,
+    fresh::Asked,
     node::Node,
     query::{self, Filter, Page, TagMatch},
     record::Record,
@@ -18,9 +22,26 @@ const AR: u128 = 1_000_000_000_000;
 
 pub(super) type Gql = Schema<Query, EmptyMutation, EmptySubscription>;
 
-/// The schema over a devnet; deep or huge questions are refused.
-pub(super) fn schema(node: Arc<Node>) -> Gql {
-    Schema::build(Query, EmptyMutation, EmptySubscription).data(node).limit_depth(24).limit_complexity(2000).finish()
+/// What questions are answered from.
+pub(super) enum Source {
+    /// A devnet's whole state.
+    Devnet(Arc<Node>),
+    /// A node's newest items.
+    Fresh(Arc<RwLock<State>>),
+}
+
+impl Source {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        match self {
+            Self::Devnet(node) => node.read(),
+            Self::Fresh(state) => state.read().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// The schema over a source; deep or huge questions are refused.
+pub(super) fn schema(source: Source) -> Gql {
+    Schema::build(Query, EmptyMutation, EmptySubscription).data(source).limit_depth(24).limit_complexity(2000).finish()
 }
 
 pub(super) struct Query;
@@ -248,8 +269,11 @@ fn tag_match(filter: TagFilter) -> TagMatch {
 impl Query {
     /// One transaction or item.
     async fn transaction(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Transaction>> {
-        let state = ctx.data::<Arc<Node>>()?.read();
+        let state = ctx.data::<Source>()?.read();
         let record = id.parse::<Id>().ok().and_then(|id| state.records.get(&id));
+        if let (Some(asked), Ok(id)) = (ctx.data_opt::<Asked>(), id.parse::<Id>()) {
+            asked.note_id(id, record.is_some());
+        }
         Ok(record.map(|record| Transaction::new(record, &state)))
     }
 
@@ -268,7 +292,7 @@ impl Query {
         sort: Option<SortOrder>,
     ) -> async_graphql::Result<TransactionConnection> {
         let bounds = block.unwrap_or_default();
-        let filter = Filter {
+        let mut filter = Filter {
             ids: texts(ids),
             owners: owners.unwrap_or_default(),
             recipients: recipients.unwrap_or_default(),
@@ -276,9 +300,19 @@ impl Query {
             tags: tags.unwrap_or_default().into_iter().map(tag_match).collect(),
             min: bounds.min,
             max: bounds.max,
+            skip: HashSet::new(),
         };
-        let state = ctx.data::<Arc<Node>>()?.read();
-        let (rows, has_next_page) = filter.find(&state, &page(first, after, sort));
+        let asked = ctx.data_opt::<Asked>();
+        if let Some(asked) = asked {
+            filter.skip = asked.skip(&filter);
+        }
+        let page = page(first, after, sort);
+        let state = ctx.data::<Source>()?.read();
+        let mut found = filter.find(&state, &page);
+        if let Some(asked) = asked {
+            asked.note(ctx.field().alias().unwrap_or("transactions"), &filter, &page, &mut found);
+        }
+        let (rows, has_next_page) = found;
         let edge = |(cursor, id): (String, Id)| {
             Some(TransactionEdge { cursor, node: Transaction::new(state.records.get(&id)?, &state) })
         };
@@ -288,7 +322,7 @@ impl Query {
 
     /// One block by its hash.
     async fn block(&self, ctx: &Context<'_>, id: Option<String>) -> async_graphql::Result<Option<Block>> {
-        let state = ctx.data::<Arc<Node>>()?.read();
+        let state = ctx.data::<Source>()?.read();
         Ok(state.blocks.iter().find(|block| Some(&block.hash) == id.as_ref()).map(Block::from))
     }
 
@@ -303,7 +337,7 @@ impl Query {
         sort: Option<SortOrder>,
     ) -> async_graphql::Result<BlockConnection> {
         let bounds = height.unwrap_or_default();
-        let state = ctx.data::<Arc<Node>>()?.read();
+        let state = ctx.data::<Source>()?.read();
         let page = page(first, after, sort);
         let (rows, has_next_page) = query::blocks(&state, &texts(ids), (bounds.min, bounds.max), &page);
         let edge = |(cursor, height)| Some(BlockEdge { cursor, node: Block::from(state.block_at(height)?) });

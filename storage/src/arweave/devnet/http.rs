@@ -18,7 +18,7 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 use super::{
-    graphql::{self, Gql},
+    graphql::{self, Gql, Source},
     node::Node,
 };
 
@@ -38,7 +38,7 @@ struct App {
 
 /// All routes over a devnet.
 pub(super) fn router(node: Arc<Node>) -> Router {
-    let app = App { schema: graphql::schema(node.clone()), node };
+    let app = App { schema: graphql::schema(Source::Devnet(node.clone())), node };
     Router::new()
         .merge(node_routes())
         .merge(gateway_routes())

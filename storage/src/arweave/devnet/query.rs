@@ -1,9 +1,11 @@
 //! Filters, order and pages over the records, as Arweave's GraphQL has them.
 
+use std::collections::HashSet;
+
 use weft_protocol::{Id, b64};
 
 use super::{
-    record::{Rank, Record},
+    record::{FIRST_FRESH, Rank, Record},
     state::State,
 };
 
@@ -22,6 +24,8 @@ pub(super) struct Filter {
     pub tags: Vec<TagMatch>,
     pub min: Option<u64>,
     pub max: Option<u64>,
+    /// Ids that are left out.
+    pub skip: HashSet<Id>,
 }
 
 /// Some tag of that name has (or, negated, no tag of that name has) one of the values.
@@ -56,6 +60,16 @@ impl Page {
         let (height, seq) = text.split_once(':')?;
         Some((height.parse().ok()?, seq.parse().ok()?))
     }
+
+    /// Whether it goes on from a cursor of a node's newest items.
+    pub fn is_fresh(&self) -> bool {
+        self.start().is_some_and(|(height, seq)| height == u64::MAX && seq >= FIRST_FRESH)
+    }
+
+    /// Whether it goes on from a cursor of another kind of gateway.
+    pub fn is_foreign(&self) -> bool {
+        self.after.is_some() && self.start().is_none()
+    }
 }
 
 fn cursor((height, seq): Rank) -> String {
@@ -63,11 +77,17 @@ fn cursor((height, seq): Rank) -> String {
 }
 
 impl Filter {
+    /// Whether it asks for records whose tag `name` is `value`.
+    pub fn wants(&self, name: &str, value: &str) -> bool {
+        self.tags.iter().any(|tag| !tag.negated && tag.name == name && tag.values.iter().any(|known| known == value))
+    }
+
     fn holds(&self, record: &Record) -> bool {
         let among =
             |list: &[String], id: Option<Id>| list.is_empty() || id.is_some_and(|id| list.contains(&id.to_string()));
         let height = record.height.unwrap_or(u64::MAX);
-        among(&self.ids, Some(record.id))
+        !self.skip.contains(&record.id)
+            && among(&self.ids, Some(record.id))
             && among(&self.owners, Some(record.header.address))
             && among(&self.recipients, record.header.target)
             && among(&self.bundles, record.parents.first().map(|(parent, _)| *parent))

@@ -62,6 +62,9 @@ impl Record {
 /// Height (or `u64::MAX`), then order of arrival.
 pub(super) type Rank = (u64, u64);
 
+/// Numbers from here on are of a node's newest items (see `fresh`), so that their cursors are told from a devnet's.
+pub(super) const FIRST_FRESH: u64 = 1 << 62;
+
 /// All records by id and by rank.
 #[derive(Debug, Default)]
 pub(super) struct Records {
@@ -72,6 +75,11 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// None yet; the first is given the number `next`.
+    pub fn numbered_from(next: u64) -> Self {
+        Self { next, ..Self::default() }
+    }
+
     pub fn get(&self, id: &Id) -> Option<&Record> {
         self.by_id.get(id)
     }

@@ -226,7 +226,8 @@ impl State {
     }
 }
 
-fn item_record(item: &DataItem, own: Option<Place>) -> Record {
+/// What can be asked about an item.
+pub(super) fn item_record(item: &DataItem, own: Option<Place>) -> Record {
     Record {
         id: item.id(),
         header: Header {

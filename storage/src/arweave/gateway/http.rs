@@ -33,6 +33,7 @@ struct Health {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub status: StatusCode,
+    pub kind: Option<String>,
     pub body: Bytes,
 }
 
@@ -124,6 +125,8 @@ impl Gateway {
         }
         let mut response = request.send().await.map_err(|error| broken(&error))?;
         let status = response.status();
+        let kind = response.headers().get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.map(str::to_owned);
         let limit = self.inner.max_body;
         let too_long = || Failure::Broken(format!("its answer is longer than {limit} bytes"));
         if response.content_length().is_some_and(|length| length > limit as u64) {
@@ -136,7 +139,7 @@ impl Gateway {
             }
             buffer.extend_from_slice(&piece);
         }
-        Ok(Answer { status, body: buffer.freeze() })
+        Ok(Answer { status, kind, body: buffer.freeze() })
     }
 
     pub(super) async fn get(&self, host: &Host, path: &str) -> Result<Answer, Failure> {
