@@ -29,9 +29,9 @@ fn assigned_data_reads_and_casts_are_the_log_s() {
     transactions_settle(&out);
     what_is_excluded_is_left_out(&out);
     items_of_any_key_are_assigned(&out);
-    reads_are_fixed(&out);
     casts_are_not_everybody_s(&out);
     casts_survive_their_messengers(&net, &out);
+    reads_are_fixed(&out);
     net.stop();
 }
 
