@@ -19,12 +19,16 @@ use crate::{
     door::Level,
     intake::{Purpose, no_tick, purpose},
     network::Topic,
+    peers::CallError,
     scheduler::id_bytes,
 };
 
 /// Items larger than this are not gossiped: whoever needs them pulls them. A gossip item holds 64 KiB.
 const GOSSIPED_BYTES: usize = 60 << 10;
 
+/// How often a scheduler that cannot be reached is asked before its client is told so, and the pause in between.
+const TRIES: u32 = 3;
+const BREATH: Duration = Duration::from_millis(250);
 /// How long an accepted item is offered to its scheduler, and the pause in between.
 const KEEP_ASKING: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -51,6 +55,17 @@ impl Pending {
     }
 }
 
+/// Asks a scheduler again that broke off or could not be reached: an item has one slot however often it comes.
+async fn again<T, F: Future<Output = Result<T, CallError>>>(ask: impl Fn() -> F) -> Result<T, CallError> {
+    for _attempt in 1..TRIES {
+        match ask().await {
+            Err(CallError::Unreachable { .. }) => tokio::time::sleep(BREATH).await,
+            answer => return answer,
+        }
+    }
+    ask().await
+}
+
 impl Api {
     pub(super) async fn submit_item(&self, raw: Bytes) -> Result<Submitted, DoorError> {
         let (item, process, scheduler) = self.checked(raw).await?;
@@ -60,8 +75,8 @@ impl Api {
 
     async fn seal(&self, process: Id, item: &DataItem, scheduler: NodeKey) -> Result<Submitted, DoorError> {
         let request = wire::Submit { item: item.raw().clone(), proof: None };
-        let sealed = self.behind().peers.submit(scheduler, request).await.map_err(|e| call_error(&e))?;
-        let submitted = self.submitted(process, item.id(), &sealed)?;
+        let sealed = again(|| self.behind().peers.submit(scheduler, request.clone())).await;
+        let submitted = self.submitted(process, item.id(), &sealed.map_err(|e| call_error(&e))?)?;
         self.introduce(process, item).await?;
         Ok(submitted)
     }
@@ -173,8 +188,8 @@ impl Api {
     ) -> Result<Submitted, DoorError> {
         let scheduler = self.locate(&process).await?.scheduler;
         let request = wire::Assign { process: id_bytes(&process), tx: id_bytes(&tx), exclude, base_layer, proof: None };
-        let sealed = self.behind().peers.assign(scheduler, request).await.map_err(|e| call_error(&e))?;
-        let submitted = self.submitted(process, tx, &sealed)?;
+        let sealed = again(|| self.behind().peers.assign(scheduler, request.clone())).await;
+        let submitted = self.submitted(process, tx, &sealed.map_err(|e| call_error(&e))?)?;
         Ok(Submitted { id: submitted.assignment, ..submitted })
     }
 

@@ -178,7 +178,7 @@ out.castAsked = {
   senderOfA: await ask(out.castOfA, await proof(alice, out.castOfA)),
   notOfA: await ask(out.castOfA, await proof(bob, out.castOfA)),
 };
-out.listed = (await elsewhere.results({ process: p, sort: 'DESC', limit: 1000 })).edges.map(e => e.node);
+out.listed = (await fetch(`${NODE_B}/results/${p}?sort=DESC&limit=1000`).then(r => r.json())).edges.map(e => e.node);
 out.slots = (await fetch(`${NODE_B}/v1/processes/${p}/results?limit=1000`).then(r => r.json())).results;
 out.receipt = await fetch(`${NODE_B}/v1/processes/${p}/messages/${out.cast}`).then(r => r.json());
 console.log(JSON.stringify(out));

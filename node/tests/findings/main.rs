@@ -7,8 +7,11 @@
 mod documented;
 #[path = "../support/http.rs"]
 mod http;
+mod locator;
 #[path = "../support/modules.rs"]
 mod modules;
+#[path = "../support/npm.rs"]
+mod npm;
 mod scheduler;
 #[path = "../support/testnet.rs"]
 mod testnet;

@@ -3,11 +3,15 @@
 use serde_json::{Value, json};
 use weft_protocol::{Id, b64};
 
-use crate::world::{World, user};
+use crate::{
+    locator::f01_a_process_s_scheduler_is_found_through_any_node,
+    world::{World, user},
+};
 
 #[test]
 fn scheduler_and_compute_rows_on_a_network_() {
     let world = World::start(3);
+    f01_a_process_s_scheduler_is_found_through_any_node(&world);
     r06_a_process_can_be_used_from_the_moment_it_is_spawned(&world);
     f12_dry_run_and_latest_answer_on_a_fresh_process(&world);
     f04_a_duplicate_is_answered_with_its_own_result(&world);

@@ -26,6 +26,7 @@ impl World {
     /// A fresh network of so many nodes.
     pub fn start(nodes: usize) -> Self {
         let (net, http) = (Testnet::start(nodes), Http::new());
+        http.meshed(&net.doors());
         let mut item = ItemBuilder::new();
         for (name, value) in [
             ("Data-Protocol", "ao"),

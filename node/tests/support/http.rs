@@ -24,6 +24,7 @@ pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
     pub content_type: String,
+    pub headers: std::collections::BTreeMap<String, String>,
 }
 
 impl Answer {
@@ -60,12 +61,34 @@ impl Http {
         self.runtime.block_on(async {
             let response = request.send().await.unwrap();
             let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
+            let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
             Answer {
                 status: response.status().as_u16(),
                 content_type: content_type.unwrap_or_default(),
+                headers,
                 body: response.bytes().await.unwrap().into(),
             }
         })
+    }
+
+    /// Waits until the nodes behind these doors are all connected to each other: a node is ready with its first peer.
+    ///
+    /// # Panics
+    /// If they are not within [`LONGEST`].
+    pub fn meshed(&self, doors: &[String]) {
+        let until = std::time::Instant::now() + LONGEST;
+        for door in doors {
+            loop {
+                let status = self.get(&format!("{door}/v1/status")).ok().json();
+                if status["mesh"]["peers"].as_array().is_some_and(|peers| peers.len() + 1 >= doors.len()) {
+                    break;
+                }
+                assert!(std::time::Instant::now() < until, "{door} lacks peers: {status}");
+                // Nodes send their clients no events; the deadline is above.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 
     pub fn get(&self, url: &str) -> Answer {

@@ -394,3 +394,6 @@ pub fn stored_snapshot(tools: &ComputeTools, process: Id) -> Option<(u64, crate:
     let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
     Some((slot, crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?))
 }
+
+#[cfg(test)]
+mod tests;

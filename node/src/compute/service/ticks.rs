@@ -41,6 +41,12 @@ impl Ticks {
         Ok(Self { table, owner: owner_of(&tools.network.address(), located, &first), followed: next })
     }
 
+    /// Of a process without crons.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self { table: None, owner: String::new(), followed: 0 }
+    }
+
     /// Checks the entry's claim, if it makes one, and makes its content the owner's word then.
     pub fn check(&mut self, entry: &LogEntry, assignment: &Assignment, content: &mut Content) -> Result<(), String> {
         if assignment.assigned.is_some() && assignment.cron.is_none() {
