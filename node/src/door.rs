@@ -214,6 +214,9 @@ pub struct ProcessView {
     pub messengers: Vec<NodeRef>,
     /// The compute node that holds its lease now.
     pub provider: Option<NodeRef>,
+    /// The intervals of its crons, as its tags have them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub crons: Vec<String>,
     /// The spawn item's ANS-104 bytes.
     #[serde(skip)]
     pub item: Bytes,

@@ -87,6 +87,13 @@ fn every_form_of_a_message_and_its_result(out: &Value) {
 
 fn processes_talk_unasked(out: &Value) {
     assert_eq!(out["send"]["Messages"][0]["Target"], out["b"]);
+    assert_eq!(
+        (&out["again"][0], &out["again"][1]["pushed"][0]["number"]),
+        (&json!(200), &json!(0)),
+        "{}",
+        out["again"]
+    );
+    assert_eq!(out["headsAgain"][0], out["headsAgain"][1], "nothing is doubled");
     assert_eq!(lua(out, "pongs"), format!("1 {} pong hello", out["b"].as_str().unwrap()));
 }
 

@@ -20,6 +20,7 @@ pub mod cron;
 pub mod election;
 pub mod id;
 pub mod keys;
+pub mod limits;
 pub mod market;
 pub mod merkle;
 pub mod message;

@@ -1,7 +1,7 @@
 //! What people look at: the node, its processes, who was elected and why.
 
 use serde_json::{Value, json};
-use weft_protocol::{Id, election, network::Role};
+use weft_protocol::{Id, cron, election, network::Role};
 
 use super::{Api, DoorError, ErrorKind, NodeRef, ProcessSummary, ProcessView, StatusView};
 
@@ -24,6 +24,7 @@ impl Api {
             scheduler: self.node_ref(&located.scheduler),
             messengers: messengers.iter().map(|key| self.node_ref(key)).collect(),
             provider,
+            crons: cron::read(located.item.tags()).unwrap_or_default().into_iter().map(|cron| cron.interval).collect(),
             item: located.item.raw().clone(),
             assignment: located.assignment.raw().clone(),
         })

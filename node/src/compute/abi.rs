@@ -272,7 +272,9 @@ pub(super) fn failure(error: wasmtime::Error) -> EvalError {
         let kind = match host {
             HostError::Exit(_) | HostError::Abort => EvalErrorKind::Exit,
             HostError::Node(_) => EvalErrorKind::NodeFault,
-            HostError::LongJump | HostError::Address(_) | HostError::Fault(_) => EvalErrorKind::Trap,
+            HostError::LongJump | HostError::Uncaught | HostError::Address(_) | HostError::Fault(_) => {
+                EvalErrorKind::Trap
+            }
         };
         return EvalError::new(kind, host.to_string());
     }

@@ -39,7 +39,7 @@ impl Cache {
         Ok(Self { dir: dir.to_owned(), environment: Id::from_bytes(*hasher.0.finalize().as_bytes()) })
     }
 
-    /// The module with SHA-256 `id`, from the cache or compiled from `wasm`.
+    /// The module whose translated binary `wasm` has SHA-256 `id`, from the cache or compiled from `wasm`.
     pub(crate) fn module(&self, engine: &wasmtime::Engine, id: Id, wasm: &[u8]) -> Result<wasmtime::Module, LoadError> {
         let path = self.path(id);
         if let Some(module) = self.read(engine, id, &path) {

@@ -17,7 +17,7 @@ pub(crate) const MEMORY_CEILING: u64 = 4 << 30;
 /// The engine and its version. Raised together with the dependency: fuel is not comparable between versions.
 pub(crate) const RUNTIME: &str = "wasmtime 48.0.8";
 /// Version of the host environment of `host/`: raised when anything that a module can observe changes.
-pub(crate) const ENVIRONMENT: &str = "weft-canonical-1";
+pub(crate) const ENVIRONMENT: &str = "weft-canonical-2";
 /// What `emscripten_date_now` and `clock_time_get` answer, in milliseconds.
 pub(crate) const CLOCK_MS: u64 = 10_000;
 

@@ -94,9 +94,10 @@ impl Engine {
             return Err(LoadError::TooLarge { size: wasm.len(), limit: config.max_module_bytes });
         }
         let id = Id::sha256(wasm);
-        let prepared = prepare(wasm, format)?;
-        let compiled = self.inner.cache.module(&self.inner.wasmtime, id, &prepared)?;
-        check_memory(&compiled, format, config.max_memory_bytes)?;
+        let prepared = prepare(wasm, format, config.max_memory_bytes)?;
+        // Kept under what is compiled, not what was given: how modules are translated changes between versions of Weft.
+        let compiled = self.inner.cache.module(&self.inner.wasmtime, Id::sha256(&prepared), &prepared)?;
+        check_memory(&compiled, format)?;
         let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;
         abi::check_exports(&compiled, format)?;
         let pre = linker.instantiate_pre(&compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
@@ -139,14 +140,10 @@ fn settings() -> wasmtime::Config {
     config
 }
 
-fn check_memory(module: &wasmtime::Module, format: ModuleFormat, limit: u64) -> Result<(), LoadError> {
+fn check_memory(module: &wasmtime::Module, format: ModuleFormat) -> Result<(), LoadError> {
     let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
         return Err(LoadError::MissingExport("memory".to_owned()));
     };
-    let needs = memory.minimum().saturating_mul(memory.page_size());
-    if needs > limit {
-        return Err(LoadError::MemoryTooLarge { needs, limit });
-    }
     let wide = format == ModuleFormat::Emscripten64;
     if memory.is_64() != wide {
         let (has, wants) = if wide { ("32", "64") } else { ("64", "32") };

@@ -103,7 +103,7 @@ impl Instance {
     /// # Errors
     /// The snapshot is damaged, of another module, or too large for this node.
     pub fn restore(module: &Module, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
-        let checkpoint = snapshot.checkpoint(module.id(), module.config().max_memory_bytes)?;
+        let checkpoint = snapshot.checkpoint(module.id(), module.limits().memory_bytes)?;
         let live = Live::restore(module, &checkpoint).map_err(|error| SnapshotError::Node(error.to_string()))?;
         Ok(Self::around(module, live, Some(checkpoint)))
     }

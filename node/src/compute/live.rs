@@ -7,12 +7,13 @@ use wasmtime::{Global, Instance, Memory, Store, Val};
 
 use super::{
     abi::{self, Abi},
-    evaluation::EvalError,
-    host::Host,
+    evaluation::{EvalError, EvalErrorKind},
+    host::{Host, HostError},
     memory::{GlobalValue, PAGE, checkpoint::Checkpoint, resident},
     module::{LoadError, Module},
     prepare::global_name,
     reads::Reads,
+    rewrite::IN_FLIGHT,
 };
 
 /// Why a checkpoint did not become an instance. Never the process's fault.
@@ -47,7 +48,7 @@ impl Live {
     fn instantiate(module: &Module) -> Result<(Self, Instance), LoadError> {
         let config = module.config();
         let pre = module.pre();
-        let mut store = Store::new(pre.module().engine(), Host::new(config.max_memory_bytes));
+        let mut store = Store::new(pre.module().engine(), Host::new(module.limits().memory_bytes, module.format()));
         store.limiter(|host| host);
         store.set_fuel(config.fuel_per_slot).map_err(start_failure)?;
         let instance = pre.instantiate(&mut store).map_err(start_failure)?;
@@ -57,6 +58,11 @@ impl Live {
             .map(|index| instance.get_global(&mut store, &global_name(index)))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LoadError::Node("a global is not reachable".to_owned()))?;
+        let in_flight = instance.get_global(&mut store, IN_FLIGHT);
+        if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
+            return Err(LoadError::Start(HostError::Uncaught.to_string()));
+        }
+        store.data_mut().set_in_flight(in_flight);
         let abi = Abi::of(&mut store, &instance, module.format())?;
         Ok((Self { module: module.clone(), store, memory, globals, abi }, instance))
     }
@@ -100,16 +106,16 @@ impl Live {
         reads: &Arc<Reads>,
     ) -> (Result<Value, EvalError>, u64) {
         let config = self.module.config();
-        let (budget, max_output) = (config.fuel_per_slot, config.max_output_bytes);
+        let (budget, max_output) = (self.module.limits().fuel, config.max_output_bytes);
         if let Err(error) = self.store.set_fuel(budget) {
             return (Err(abi::failure(error)), 0);
         }
-        self.store.data_mut().open_files(reads);
+        self.store.data_mut().begin(reads);
         let result = self.abi.call(&mut self.store, self.memory, [msg_json, env_json], max_output);
-        // No file outlives its slot: a snapshot holds none.
-        self.store.data_mut().open_files(&Reads::none());
+        // The contents are not held longer than the slot.
+        self.store.data_mut().begin(&Reads::none());
         let left = self.store.get_fuel().unwrap_or(0);
-        (result, budget.saturating_sub(left))
+        (result.map_err(|error| with_limit(error, budget)), budget.saturating_sub(left))
     }
 
     pub(crate) fn memory_bytes(&self) -> &[u8] {
@@ -123,6 +129,20 @@ impl Live {
 
     pub(crate) fn module(&self) -> &Module {
         &self.module
+    }
+}
+
+/// Says how much fuel there was.
+fn with_limit(error: EvalError, budget: u64) -> EvalError {
+    match error.kind {
+        EvalErrorKind::OutOfFuel => EvalError::new(
+            error.kind,
+            format!(
+                "out of fuel: a message of this process may use {budget} (the network's limit, or the Compute-Limit of \
+                 process or module if it is lower); nothing of it was kept"
+            ),
+        ),
+        _ => error,
     }
 }
 

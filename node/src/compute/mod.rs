@@ -21,6 +21,7 @@ mod module;
 mod pool;
 mod prepare;
 mod reads;
+mod rewrite;
 mod root;
 pub mod service;
 
@@ -32,6 +33,7 @@ pub use memory::snapshot::{Snapshot, SnapshotError};
 pub use module::{LoadError, Module, ModuleFormat, UnknownFormat};
 pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
 pub use reads::Reads;
+pub use weft_protocol::limits::Limits;
 
 /// Stack, in bytes, of a thread that evaluates messages. The part that wasm may use is fixed by the profile (4 MiB);
 /// the rest is for the host functions and the engine around it.

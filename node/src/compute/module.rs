@@ -4,8 +4,8 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use wasmtime::InstancePre;
-use weft_protocol::Id;
+use wasmtime::{ExternType, InstancePre};
+use weft_protocol::{Id, limits::Limits};
 
 use super::{config::EngineConfig, host::Host};
 
@@ -15,8 +15,10 @@ use super::{config::EngineConfig, host::Host};
 pub enum ModuleFormat {
     /// `wasm64-unknown-emscripten-draft_2024_02_15` and its metered sibling: 64-bit memory, what aos is built for.
     Emscripten64,
-    /// `wasm32-unknown-emscripten`, `…2`, `…3`, `…4` and `…-metering`: 32-bit memory.
+    /// `wasm32-unknown-emscripten4` and `…-metering`: 32-bit memory.
     Emscripten32,
+    /// `wasm32-unknown-emscripten` (minified names), `…2` and `…3`: 32-bit memory of at most 500 MiB, metered when built.
+    Emscripten32Early,
     /// `wasm32-unknown-unknown`: Weft's plain convention (`memory`, `alloc`, `handle`, no imports).
     Plain,
 }
@@ -37,11 +39,10 @@ impl FromStr for ModuleFormat {
             "wasm64-unknown-emscripten-draft_2024_02_15" | "wasm64-unknown-emscripten-draft_2024_10_16-metering" => {
                 Ok(Self::Emscripten64)
             }
-            "wasm32-unknown-emscripten"
-            | "wasm32-unknown-emscripten2"
-            | "wasm32-unknown-emscripten3"
-            | "wasm32-unknown-emscripten4"
-            | "wasm32-unknown-emscripten-metering" => Ok(Self::Emscripten32),
+            "wasm32-unknown-emscripten4" | "wasm32-unknown-emscripten-metering" => Ok(Self::Emscripten32),
+            "wasm32-unknown-emscripten" | "wasm32-unknown-emscripten2" | "wasm32-unknown-emscripten3" => {
+                Ok(Self::Emscripten32Early)
+            }
             "wasm32-unknown-unknown" => Ok(Self::Plain),
             other => Err(UnknownFormat(other.chars().take(80).collect())),
         }
@@ -53,6 +54,7 @@ impl fmt::Display for ModuleFormat {
         f.write_str(match self {
             Self::Emscripten64 => "wasm64-unknown-emscripten-draft_2024_02_15",
             Self::Emscripten32 => "wasm32-unknown-emscripten4",
+            Self::Emscripten32Early => "wasm32-unknown-emscripten3",
             Self::Plain => "wasm32-unknown-unknown",
         })
     }
@@ -80,7 +82,10 @@ pub enum LoadError {
     #[error("the module does not export {0}, which its Module-Format needs")]
     MissingExport(String),
     /// The module begins with more memory than a process may have.
-    #[error("the module begins with {needs} bytes of memory; this node allows {limit}")]
+    #[error(
+        "the module begins with {needs} bytes of memory, {limit} are allowed: that is the network's limit, or the \
+         Memory-Limit of process or module if it is lower"
+    )]
     MemoryTooLarge {
         /// Bytes that the module begins with.
         needs: u64,
@@ -98,10 +103,11 @@ pub enum LoadError {
     Node(String),
 }
 
-/// A compiled module. Clones share everything.
+/// A compiled module and the limits that its processes have. Clones share everything.
 #[derive(Clone)]
 pub struct Module {
     inner: Arc<Inner>,
+    limits: Limits,
 }
 
 struct Inner {
@@ -118,13 +124,38 @@ struct Inner {
 impl Module {
     pub(crate) fn new(id: Id, format: ModuleFormat, pre: InstancePre<Host>, config: EngineConfig) -> Self {
         let globals = pre.module().exports().filter(|export| export.name().starts_with("weft:global:")).count();
-        Self { inner: Arc::new(Inner { id, format, pre, config, globals, image: Vec::new() }) }
+        let limits = Limits { memory_bytes: config.max_memory_bytes, fuel: config.fuel_per_slot };
+        Self { inner: Arc::new(Inner { id, format, pre, config, globals, image: Vec::new() }), limits }
     }
 
     /// The same module, told which pages its initial memory has.
     pub(crate) fn with_image(self, image: Vec<u32>) -> Self {
         let Inner { id, format, ref pre, ref config, globals, .. } = *self.inner;
-        Self { inner: Arc::new(Inner { id, format, pre: pre.clone(), config: config.clone(), globals, image }) }
+        let inner = Inner { id, format, pre: pre.clone(), config: config.clone(), globals, image };
+        Self { inner: Arc::new(inner), limits: self.limits }
+    }
+
+    /// The same module for a process that may use less: never more than before.
+    ///
+    /// # Errors
+    /// The module begins with more memory than that.
+    pub fn limited(&self, limits: Limits) -> Result<Self, LoadError> {
+        let limits = Limits {
+            memory_bytes: limits.memory_bytes.min(self.limits.memory_bytes),
+            fuel: limits.fuel.min(self.limits.fuel),
+        };
+        if let Some(ExternType::Memory(memory)) = self.pre().module().get_export("memory") {
+            let needs = memory.minimum().saturating_mul(memory.page_size());
+            if needs > limits.memory_bytes {
+                return Err(LoadError::MemoryTooLarge { needs, limit: limits.memory_bytes });
+            }
+        }
+        Ok(Self { inner: Arc::clone(&self.inner), limits })
+    }
+
+    /// What a process of this module may use.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// SHA-256 of the binary.

@@ -12,34 +12,58 @@ use wasmparser::{Operator, Parser, Payload, ValType};
 use super::{
     host,
     module::{LoadError, ModuleFormat},
+    rewrite::{export_globals, rewrite},
 };
 
 /// Most bytes of one function: compile time grows faster than linearly with it.
 const MAX_FUNCTION_BYTES: usize = 2 << 20;
+/// Bytes of a page, in which modules say how much memory they begin with.
+const WASM_PAGE: u64 = 65_536;
 /// Most mutable globals.
 const MAX_GLOBALS: usize = 1024;
-const EXPORT_SECTION: u8 = 7;
+/// Exports that begin like this are ours.
+const RESERVED: &str = "weft:";
 
 /// The name under which the `index`th mutable global is exported.
 pub(crate) fn global_name(index: usize) -> String {
     format!("weft:global:{index}")
 }
 
-/// Checks `wasm` and exports its mutable globals. Imports are looked at here already, by name: compiling a module takes
-/// seconds, and one that this node cannot run should not cost them.
-pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u8>, LoadError> {
+/// Checks `wasm`, translates it and exports its mutable globals. Imports are looked at here already, by name, and the
+/// memory by its size: compiling a module takes seconds, and one that this node cannot run should not cost them.
+pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Result<Vec<u8>, LoadError> {
     if wasm.get(..4) != Some(b"\0asm") {
         return Err(LoadError::NotWasm("it does not begin with the four bytes of a wasm binary".to_owned()));
     }
     if wasm.get(4..8) != Some(&[1, 0, 0, 0]) {
         return Err(LoadError::NotWasm("it is not a core module of version 1".to_owned()));
     }
-    let globals = inspect(wasm, format)?;
-    export_globals(wasm, &globals)
+    reserved_names(wasm)?;
+    let rewritten = rewrite(wasm, format)?;
+    let wasm = rewritten.as_deref().unwrap_or(wasm);
+    let globals = inspect(wasm, format, max_memory)?;
+    let named: Vec<_> = globals.iter().enumerate().map(|(index, global)| (global_name(index), *global)).collect();
+    export_globals(wasm, &named)
+}
+
+/// A module that exports under names of ours could pass something else off as its state.
+fn reserved_names(wasm: &[u8]) -> Result<(), LoadError> {
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let Payload::ExportSection(section) = payload.map_err(not_wasm)? {
+            for export in section {
+                let name = export.map_err(not_wasm)?.name;
+                if name.starts_with(RESERVED) {
+                    let shown: String = name.chars().take(40).collect();
+                    return Err(LoadError::Unsupported(format!("the reserved export name {shown:?}")));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The absolute indices of the mutable globals.
-fn inspect(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u32>, LoadError> {
+fn inspect(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Result<Vec<u32>, LoadError> {
     let mut imported = 0_u32;
     let mut mutable = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
@@ -52,6 +76,14 @@ fn inspect(wasm: &[u8], format: ModuleFormat) -> Result<Vec<u32>, LoadError> {
                     }
                     if matches!(import.ty, wasmparser::TypeRef::Global(_)) {
                         imported = imported.saturating_add(1);
+                    }
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let needs = memory.map_err(not_wasm)?.initial.saturating_mul(WASM_PAGE);
+                    if needs > max_memory {
+                        return Err(LoadError::MemoryTooLarge { needs, limit: max_memory });
                     }
                 }
             }
@@ -99,65 +131,4 @@ fn inspect_function(body: &wasmparser::FunctionBody<'_>) -> Result<(), LoadError
 
 fn not_wasm(error: wasmparser::BinaryReaderError) -> LoadError {
     LoadError::NotWasm(error.to_string())
-}
-
-/// `wasm` with its export section extended by `globals`. A module without exports comes back as it is: it lacks what
-/// every format needs and is refused for that later.
-fn export_globals(wasm: &[u8], globals: &[u32]) -> Result<Vec<u8>, LoadError> {
-    let truncated = || LoadError::NotWasm("a section ends early".to_owned());
-    let (header, mut rest) = wasm.split_at_checked(8).ok_or_else(truncated)?;
-    let mut out = Vec::with_capacity(wasm.len() + 32 * globals.len() + 16);
-    out.extend_from_slice(header);
-    while let Some((&id, after_id)) = rest.split_first() {
-        let (size, body) = read_leb(after_id).ok_or_else(truncated)?;
-        let (content, next) = body.split_at_checked(size as usize).ok_or_else(truncated)?;
-        if id == EXPORT_SECTION {
-            let (count, entries) = read_leb(content).ok_or_else(truncated)?;
-            let mut section = Vec::with_capacity(content.len() + 32 * globals.len());
-            write_leb(&mut section, count.saturating_add(globals.len() as u32));
-            section.extend_from_slice(entries);
-            for (index, global) in globals.iter().enumerate() {
-                let name = global_name(index);
-                write_leb(&mut section, name.len() as u32);
-                section.extend_from_slice(name.as_bytes());
-                section.push(3); // the export is a global
-                write_leb(&mut section, *global);
-            }
-            out.push(id);
-            write_leb(&mut out, section.len() as u32);
-            out.extend_from_slice(&section);
-        } else {
-            out.push(id);
-            write_leb(&mut out, size);
-            out.extend_from_slice(content);
-        }
-        rest = next;
-    }
-    Ok(out)
-}
-
-fn read_leb(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let mut value = 0_u64;
-    let mut rest = bytes;
-    for shift in [0, 7, 14, 21, 28] {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return u32::try_from(value).ok().map(|value| (value, rest));
-        }
-    }
-    None
-}
-
-fn write_leb(out: &mut Vec<u8>, mut value: u32) {
-    loop {
-        let byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            out.push(byte);
-            return;
-        }
-        out.push(byte | 0x80);
-    }
 }

@@ -84,7 +84,7 @@ pub(super) async fn any<D: Door>(
     };
     let allowed: &[Method] = match call {
         Call::Info(_) | Call::Build | Call::Process(_) => &[Method::GET],
-        Call::Submit { .. } => &[Method::POST],
+        Call::Submit { .. } | Call::PushAgain { .. } => &[Method::POST],
         _ => &[Method::GET, Method::POST],
     };
     let asked = if method == Method::HEAD { Method::GET } else { method };
@@ -120,6 +120,7 @@ async fn answer<D: Door>(
     match call {
         Call::Info(keys) => read::info(app, &keys).await,
         Call::Build => Ok(read::build()),
+        Call::PushAgain { process, slot } => write::push_again(app, process, &slot).await,
         Call::Process(process) => read::process(app, process).await,
         Call::Slot { process, bare } => read::slot(app, process, bare).await,
         Call::Schedule { process, keys } => read::schedule(app, process, &Beside { keys: &keys, ..*beside }).await,

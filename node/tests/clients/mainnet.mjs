@@ -56,10 +56,15 @@ out.results = await ao.results({ process: a });
 // Messages between them, both ways, pushed without being asked for.
 out.handler = await evaluate(b, `Handlers.add("ping", "Ping", function (msg) msg.reply({ Action = "Pong", Data = "pong " .. msg.Data }) end)`);
 await evaluate(a, `Pongs = {}; Handlers.add("pong", "Pong", function (msg) table.insert(Pongs, msg.From .. " " .. msg.Data) end)`);
-out.send = await evaluate(a, `Send({ Target = "${b}", Action = "Ping", Data = "hello" })`);
 const head = process => fetch(`${NODE_B}/${process}~process@1.0/slot/current`).then(answer => answer.text()).then(Number);
-const asked = out.send && (await head(a));
+const asked = (await head(a)) + 1;
+out.send = await evaluate(a, `Send({ Target = "${b}", Action = "Ping", Data = "hello" })`);
 await until('the answer of b', async () => (await head(a)) > asked);
+// Pushed again: what was delivered is found to be there.
+const heads = await Promise.all([a, b].map(head));
+const again = await fetch(`${NODE_B}/${a}~process@1.0/push&slot=${asked}`, { method: 'POST' });
+out.again = [again.status, await again.json()];
+out.headsAgain = [heads, await Promise.all([a, b].map(head))];
 out.pongs = await evaluate(a, 'return #Pongs .. " " .. Pongs[1]');
 
 // Dry runs: by the owner, whose word counts, and by a stranger; no trace.

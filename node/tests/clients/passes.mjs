@@ -66,6 +66,7 @@ const spawn = (Name, more = {}) =>
   one.legacy.spawn({ module: AOS, scheduler: NETWORK, signer, tags: named({ Name, ...more }) });
 const ids = {};
 const a = (ids.a = await spawn('a')), b = (ids.b = await spawn('b'));
+const clock = (ids.clock = await spawn('clock', { 'Cron-Interval': '1-second', 'Cron-Tag-Action': 'Tick' }));
 await evaluate(one, a, `
   Count, Heard = 0, {}
   Handlers.add("pong", "Pong", function (msg) table.insert(Heard, msg.Data) end)
@@ -78,6 +79,13 @@ await evaluate(one, b, `
   Handlers.add("ping", "Ping", function (msg) msg.reply({ Action = "Pong", Data = "pong " .. msg.Data }) end)
   Handlers.add("answer", "Answer", function (msg) table.insert(Heard, msg.Data) end)
   Handlers.add("note", "Note", function (msg) table.insert(Noted, msg.Data) end)`);
+await evaluate(one, clock, `
+  Ticks = 0
+  Handlers.add("tick", "Tick", function (msg)
+    Ticks = Ticks + 1
+    if Ticks == 1 then Send({ Target = "${b}", Action = "Note", Data = "first tick" }) end
+  end)`);
+await arrival(b, 'the first tick', ({ message }) => message?.data === 'first tick');
 const ping = async text => {
   await evaluate(one, a, `Send({ Target = "${b}", Action = "Ping", Data = "${text}" }); return ""`);
   await arrival(a, `pong ${text}`, ({ message }) => message?.data === `pong ${text}`);
@@ -109,6 +117,10 @@ await result(one, b, assignment);
 // Everybody is back.
 await ask('back');
 await ping('after');
+const ticked = Number(await evaluate(one, clock, 'return Ticks'));
+await until('two more ticks', async () => Number(await evaluate(two, clock, 'return Ticks')) >= ticked + 2);
+const ticks = (await log(clock)).map(({ message }) => tag(message, 'Weft-Cron')).filter(Boolean).map(name => Number(name.split('/')[3]));
+const listed = (await json(`${two.url}/cron/${clock}?limit=1000`)).edges;
 const pages = [];
 for (let from; ;) {
   const { edges } = await two.legacy.results({ process: a, limit: 4, ...(from && { from }) });
@@ -137,6 +149,8 @@ const ends = {
   noted: await evaluate(two, b, 'return table.concat(Noted, ", ")'),
   born: nameOf(born),
   pagesAreAll: JSON.stringify(pages.flat()) === JSON.stringify(all) && pages.slice(0, -1).every(page => page.length === 4),
+  ticksAreDense: ticks.every((number, at) => number === at + 1),
+  ticksAreListed: listed.length >= ticks.length && listed.every(({ cursor }) => JSON.parse(atob(cursor)).cron === '0-1-second'),
   dryrun: dryrun.Messages[0].Data,
   mainnet: JSON.parse(nameOf(JSON.stringify(mainnet))),
   logs: {},

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod documented;
+mod engine;
 #[path = "../support/http.rs"]
 mod http;
 mod locator;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use weft_protocol::{Id, b64};
 
 use crate::{
+    engine,
     locator::f01_a_process_s_scheduler_is_found_through_any_node,
     world::{World, user},
 };
@@ -22,6 +23,9 @@ fn scheduler_and_compute_rows_on_a_network_() {
     f15_bytes_targets_and_pages_are_right(&world);
     r08_errors_are_shown_and_a_process_goes_on(&world);
     r10_dry_runs_see_the_newest_state_and_are_bounded(&world);
+    engine::f10_errors_of_the_host_arrive_as_text(&world);
+    engine::f17_limits_hold_for_every_module(&world);
+    engine::r13_limits_of_process_and_module_are_said(&world);
     world.stop();
 }
 

@@ -30,6 +30,8 @@ pub const MAX_ITEM: usize = 1 << 20;
 pub mod action {
     /// Fails with an `Error`.
     pub const FAIL: &str = "Fail";
+    /// Sends two messages.
+    pub const SEND: &str = "Send";
     /// Is never evaluated.
     pub const NEVER: &str = "Never";
     /// Waits as long as the caller does.
@@ -269,6 +271,9 @@ fn script(item: &DataItem) -> Option<Value> {
         Some(action::FAIL) => Some(
             json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": 0, "Error": "it failed" }),
         ),
+        Some(action::SEND) => Some(
+            json!({ "Messages": [{ "Data": "1" }, { "Data": "2" }], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": 1 }),
+        ),
         Some(action::NEVER | action::HANG) => None,
         _ => Some(
             json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": { "data": data, "print": true }, "GasUsed": 5 }),
@@ -444,6 +449,7 @@ impl Door for Fake {
                 scheduler: self.node(),
                 messengers: vec![self.node()],
                 provider: None,
+                crons: Vec::new(),
                 item: log.item.clone(),
                 assignment: log.entries[0].assignment.clone(),
             })

@@ -349,6 +349,24 @@ async fn a_push_whose_outcome_fails_to_come_is_sealed_all_the_same() {
 }
 
 #[tokio::test]
+async fn what_a_slot_sends_is_pushed_again_and_nothing_is_sealed() {
+    let (open, process) = talked().await;
+    let item = message(process, &[("Action", action::SEND)], "x").raw().to_vec();
+    let (_, sealed) = open.post(&format!("/{process}/push&async"), item.clone()).await;
+    // A client that signs every request sends an item along; it is not sealed either.
+    for body in [Vec::new(), message(process, &[], "not sealed").raw().to_vec()] {
+        let (status, answer) = open.post(&format!("/{process}~process@1.0/push&slot=4"), body).await;
+        let pushed = answer["pushed"].as_array().unwrap();
+        assert_eq!((status, &answer["slot"], pushed.len()), (200, &sealed["slot"], 2));
+        for (number, one) in pushed.iter().enumerate() {
+            assert_eq!(one["text"], format!("entry {number} of slot 4, supplied: false"));
+        }
+    }
+    assert_eq!(open.json(&format!("/{process}/slot/current")).await, json!(4));
+    assert_eq!(open.post(&format!("/{process}/push&slot=9"), "").await.0, 404);
+}
+
+#[tokio::test]
 async fn pages_may_ask_with_the_headers_of_mainnet_mode() {
     let (open, process) = talked().await;
     let preflight = open.client.request(Method::OPTIONS, format!("{}/{process}~process@1.0/push", open.url));

@@ -58,7 +58,9 @@ fn line(entry: &Value) -> [String; 6] {
     let message = entry.get("message").unwrap_or(&null);
     let assignment = entry.get("assignment").unwrap_or(&null);
     let stamp = tag(assignment, "Timestamp").and_then(|t| t.parse().ok());
-    let from = tag(message, "From-Process")
+    let from = tag(assignment, "Weft-Cron")
+        .map(|_| "its cron")
+        .or_else(|| tag(message, "From-Process"))
         .or_else(|| message.pointer("/owner/address").and_then(Value::as_str))
         .unwrap_or("-");
     let action = tag(message, "Action").or_else(|| tag(message, "Type").filter(|t| *t == "Process").map(|_| "(spawn)"));

@@ -100,15 +100,15 @@ pub fn text(answer: &Value) -> String {
 }
 
 /// What an endless loop comes to.
-const OUT_OF_FUEL: &str = "out of fuel: it used all that the network allows one message (an endless loop?), and nothing \
-    of it was kept; the process goes on from before";
+const OUT_OF_FUEL: &str = "out of fuel: it used all that one message may use (an endless loop?), and nothing of it was \
+    kept; the process goes on from before. The limit is the network's, or the Compute-Limit of process or module";
 
 /// The error of a result, if it is one. aos puts Lua errors in `Error`, or in `Output` with the word first.
 pub fn error_of(answer: &Value) -> Option<String> {
     match answer.get("Error")? {
         Value::Null => None,
         Value::String(text) if text.is_empty() => None,
-        Value::String(text) if text == "out of fuel" => Some(OUT_OF_FUEL.to_owned()),
+        Value::String(text) if text.starts_with("out of fuel") => Some(OUT_OF_FUEL.to_owned()),
         Value::String(text) => Some(table::printable(text)),
         Value::Object(empty) if empty.is_empty() => {
             Some("the evaluation was stopped (trap, or out of fuel)".to_owned())

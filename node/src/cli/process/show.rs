@@ -60,6 +60,11 @@ impl Show {
                 },
             ),
         ]);
+        let crons = view.get("crons").and_then(Value::as_array).cloned().unwrap_or_default();
+        if !crons.is_empty() {
+            let every: Vec<&str> = crons.iter().filter_map(Value::as_str).collect();
+            table.row(["crons", &format!("every {}", table::printable(&every.join(", ")))]);
+        }
         let text = format!("{}\n\n{}", table.text(), election(&view));
         Ok(Done::new(text, view).next(format!("weft process log {}", self.process)))
     }

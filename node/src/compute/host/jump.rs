@@ -107,7 +107,7 @@ fn first_of(caller: &mut Caller<'_, Host>, names: &[&str]) -> wasmtime::Result<F
 
 /// Calls `function`, converting integers to the width that it declares, and returns its first result.
 pub(crate) fn call_coerced(
-    mut store: impl AsContextMut,
+    mut store: impl AsContextMut<Data = Host>,
     function: Func,
     args: &[Val],
 ) -> wasmtime::Result<Option<Val>> {
@@ -120,6 +120,10 @@ pub(crate) fn call_coerced(
     let coerced: Vec<Val> = ty.params().zip(args).map(|(ty, value)| coerce(&ty, value)).collect();
     let mut results: Vec<Val> = ty.results().map(|ty| zero(&ty)).collect();
     function.call(&mut store, &coerced, &mut results)?;
+    let in_flight = store.as_context().data().in_flight;
+    if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
+        return Err(HostError::Uncaught.into());
+    }
     Ok(results.into_iter().next())
 }
 

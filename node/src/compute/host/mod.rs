@@ -5,7 +5,7 @@
 //! answers are converted to the type that the module declared.
 //!
 //! Canonical environment (what AO's loader gives a module, made deterministic): the clock stands at 10 000 ms, time zone UTC, no
-//! environment variables, no files (WeaveDrive's open answers 0 = no such file), output of the module discarded.
+//! environment variables, no files but those that the log fixed for the slot, output of the module discarded.
 //! Deliberate difference to the JavaScript loader, whose clock ticks with every call: `os.clock()` is always 0.0.
 
 mod calendar;
@@ -17,7 +17,9 @@ mod time;
 
 use std::sync::Arc;
 
-use wasmtime::{Caller, Extern, ExternType, Func, FuncType, Linker, Memory, ResourceLimiter, Trap, Val, ValType};
+use wasmtime::{
+    Caller, Extern, ExternType, Func, FuncType, Global, Linker, Memory, ResourceLimiter, Trap, Val, ValType,
+};
 
 use super::{
     config::MAX_TABLE_ELEMENTS,
@@ -27,20 +29,37 @@ use super::{
 
 pub(crate) use jump::{STACK_RESTORE, STACK_SAVE, call_coerced};
 
-/// Data of a store: the limits of one process, and the files of its present slot.
+/// Data of a store: the limits of one process, and what it has beside its memory during a slot.
 pub(crate) struct Host {
     max_memory_bytes: usize,
-    reads: Arc<Reads>,
+    /// The largest memory, in bytes, that the C library of the module's format tries for.
+    heap_ceiling: u64,
+    files: files::Files,
+    /// The upper half of a 64-bit value, where early builds pass it.
+    upper_half: i64,
+    /// Not 0 while an exception is in flight (`rewrite/exceptions.rs`).
+    in_flight: Option<Global>,
 }
 
 impl Host {
-    pub(crate) fn new(max_memory_bytes: u64) -> Self {
-        Self { max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX), reads: Reads::none() }
+    pub(crate) fn new(max_memory_bytes: u64, format: ModuleFormat) -> Self {
+        Self {
+            max_memory_bytes: usize::try_from(max_memory_bytes).unwrap_or(usize::MAX),
+            heap_ceiling: process::heap_ceiling(format),
+            files: files::Files::default(),
+            upper_half: 0,
+            in_flight: None,
+        }
     }
 
-    /// Makes `reads` the files that can be opened, and closes those that are open.
-    pub(crate) fn open_files(&mut self, reads: &Arc<Reads>) {
-        self.reads = Arc::clone(reads);
+    pub(crate) fn set_in_flight(&mut self, global: Option<Global>) {
+        self.in_flight = global;
+    }
+
+    /// Begins a slot in which `reads` can be opened. Nothing of an earlier slot is left: a snapshot holds none of this.
+    pub(crate) fn begin(&mut self, reads: &Arc<Reads>) {
+        self.files = files::Files::of(reads);
+        self.upper_half = 0;
     }
 }
 
@@ -73,6 +92,8 @@ pub(crate) enum HostError {
     Exit(i32),
     #[error("Aborted()")]
     Abort,
+    #[error("the module threw an exception that nothing in it catches")]
+    Uncaught,
     #[error("the module gave {0} an address outside of its memory")]
     Address(&'static str),
     #[error("{0}")]
@@ -153,6 +174,16 @@ impl Call<'_, '_> {
         }
     }
 
+    /// Writes `length` zeros.
+    pub(crate) fn clear(&mut self, address: u64, length: u64) -> wasmtime::Result<()> {
+        let memory = self.memory()?;
+        let range = usize::try_from(address).ok().zip(usize::try_from(length).ok());
+        let place =
+            range.and_then(|(start, length)| memory.data_mut(&mut *self.caller).get_mut(start..)?.get_mut(..length));
+        place.ok_or_else(|| HostError::Address(self.name))?.fill(0);
+        Ok(())
+    }
+
     /// Writes a `size_t` (or `long`) of the module's width.
     pub(crate) fn write_word(&mut self, address: u64, value: u64) -> wasmtime::Result<()> {
         if self.wide {
@@ -188,6 +219,7 @@ fn constant<const VALUE: i64>(_: &mut Call<'_, '_>) -> Outcome {
 }
 
 // Error numbers as emscripten's C library counts them (those of WASI), negated as system calls return them.
+const EACCES: i64 = -2;
 const ENOENT: i64 = -44;
 const EPERM: i64 = -63;
 const ENOSYS: i64 = -52;
@@ -211,31 +243,44 @@ const BINDINGS: &[Binding] = &[
     Binding(ENV, "emscripten_memcpy_js", &[3], process::copy_within),
     Binding(ENV, "emscripten_memcpy_big", &[3], process::copy_within),
     Binding(ENV, "_emscripten_system", &[1], process::system),
+    Binding(ENV, "system", &[1], process::system),
+    Binding(ENV, "__resumeException", &[1], process::abort),
+    Binding(ENV, "__cxa_find_matching_catch_2", &[0], constant::<0>),
+    Binding(ENV, "getTempRet0", &[0], process::upper_half),
+    Binding(ENV, "setTempRet0", &[1], process::set_upper_half),
+    Binding(ENV, "_dlinit", &[1], constant::<0>),
+    Binding(ENV, "_dlopen_js", &[1], constant::<0>),
+    Binding(ENV, "_dlsym_js", &[2], constant::<0>),
+    Binding(ENV, "_mmap_js", &[6, 7], constant::<ENOSYS>),
+    // Only an indirect call gets here: direct ones are gone before the module is compiled.
     Binding("metering", "usegas", &[1], constant::<0>),
     Binding(ENV, "metering_gasUsed", &[0, 1], constant::<0>),
     Binding(ENV, "emscripten_date_now", &[0], time::date_now),
+    Binding(ENV, "_emscripten_date_now", &[0], time::date_now),
     Binding(ENV, "emscripten_get_now", &[0], constant::<0>),
     Binding(ENV, "_emscripten_get_now_is_monotonic", &[0], constant::<1>),
     Binding(WASI, "clock_time_get", &[3, 4], time::clock_time_get),
-    Binding(ENV, "_tzset_js", &[4], time::tzset),
+    Binding(ENV, "_tzset_js", &[3, 4], time::tzset),
     Binding(ENV, "_localtime_js", &[2, 3], time::localtime),
     Binding(ENV, "_gmtime_js", &[2, 3], time::gmtime),
     Binding(ENV, "_mktime_js", &[1], time::mktime),
     Binding(ENV, "_timegm_js", &[1], time::mktime),
     Binding(ENV, "strftime", &[4], time::strftime),
     Binding(ENV, "strftime_l", &[5], time::strftime),
-    Binding(WASI, "environ_sizes_get", &[2], files::environ_sizes_get),
+    Binding(WASI, "environ_sizes_get", &[2], files::no_strings),
     Binding(WASI, "environ_get", &[2], constant::<0>),
+    Binding(WASI, "args_sizes_get", &[2], files::no_strings),
+    Binding(WASI, "args_get", &[2], constant::<0>),
     Binding(WASI, "fd_write", &[4], files::fd_write),
     Binding(WASI, "fd_read", &[4], files::fd_read),
     Binding(WASI, "fd_seek", &[4, 5], files::fd_seek),
-    Binding(WASI, "fd_close", &[1], constant::<0>),
+    Binding(WASI, "fd_close", &[1], files::close),
     Binding(WASI, "fd_fdstat_get", &[2], files::fd_fdstat_get),
     Binding(WASI, "fd_sync", &[1], constant::<0>),
-    Binding(ENV, "__asyncjs__weavedrive_open", &[2], constant::<0>),
-    Binding(ENV, "__asyncjs__weavedrive_read", &[3], constant::<0>),
-    Binding(ENV, "__asyncjs__weavedrive_close", &[1], constant::<0>),
-    Binding(ENV, "__syscall_openat", &[4], constant::<ENOENT>),
+    Binding(ENV, "__asyncjs__weavedrive_open", &[2], files::drive_open),
+    Binding(ENV, "__asyncjs__weavedrive_read", &[3], files::drive_read),
+    Binding(ENV, "__asyncjs__weavedrive_close", &[1], files::close),
+    Binding(ENV, "__syscall_openat", &[4], files::openat),
     Binding(ENV, "__syscall_stat64", &[2], constant::<ENOENT>),
     Binding(ENV, "__syscall_lstat64", &[2], constant::<ENOENT>),
     Binding(ENV, "__syscall_newfstatat", &[4], constant::<ENOENT>),
@@ -339,6 +384,14 @@ impl Answer {
             _ => Val::I64(int),
         }
     }
+}
+
+/// A copy of the C string at `address`, cut after `limit` bytes.
+fn c_string(call: &mut Call<'_, '_>, address: u64, limit: usize) -> wasmtime::Result<Vec<u8>> {
+    let memory = call.memory()?;
+    let data = memory.data(&*call.caller);
+    let rest = usize::try_from(address).ok().and_then(|start| data.get(start..)).unwrap_or_default();
+    Ok(rest.iter().take(limit).take_while(|byte| **byte != 0).copied().collect())
 }
 
 /// The exported function called `name`, if there is one.

@@ -3,6 +3,7 @@
 use wasmtime::{Trap, Val};
 
 use super::{Answer, Call, ENOSYS, HostError, Outcome};
+use crate::compute::module::ModuleFormat;
 
 const PAGE: u64 = 65_536;
 /// How far a growth may run ahead of what was asked for.
@@ -22,9 +23,28 @@ pub(super) fn system(call: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Int(if call.arg(0) == 0 { 0 } else { ENOSYS }))
 }
 
-/// The largest memory that emscripten's runtime would try for.
+/// The largest memory, in bytes, that emscripten's runtime would try for.
+pub(super) fn heap_ceiling(format: ModuleFormat) -> u64 {
+    match format {
+        ModuleFormat::Emscripten64 => 16 << 30,
+        ModuleFormat::Emscripten32 | ModuleFormat::Plain => (4 << 30) - PAGE,
+        ModuleFormat::Emscripten32Early => 500 << 20,
+    }
+}
+
 fn ceiling(call: &Call<'_, '_>) -> u64 {
-    if call.wide { 16 << 30 } else { (4 << 30) - PAGE }
+    call.caller.data().heap_ceiling
+}
+
+/// The upper half of the last 64-bit result that passed between module and host.
+pub(super) fn upper_half(call: &mut Call<'_, '_>) -> Outcome {
+    Ok(Answer::Int(call.caller.data().upper_half))
+}
+
+pub(super) fn set_upper_half(call: &mut Call<'_, '_>) -> Outcome {
+    let value = call.arg(0);
+    call.caller.data_mut().upper_half = value.cast_signed();
+    Ok(Answer::Int(0))
 }
 
 pub(super) fn heap_max(call: &mut Call<'_, '_>) -> Outcome {

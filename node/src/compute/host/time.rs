@@ -3,7 +3,7 @@
 use wasmtime::Val;
 
 use super::{
-    Answer, Call, Outcome,
+    Answer, Call, HostError, Outcome, c_string,
     calendar::{self, BrokenDown},
     exported, jump, strftime as format,
 };
@@ -22,8 +22,26 @@ pub(super) fn clock_time_get(call: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Int(0))
 }
 
-/// `timezone`, `daylight` and the two zone names.
+/// `timezone`, `daylight` and the two zone names. Early builds want the names as an array of two addresses, in memory that
+/// the module gives.
 pub(super) fn tzset(call: &mut Call<'_, '_>) -> Outcome {
+    if call.args.len() == 3 {
+        let (zone, daylight, names) = (call.arg(0), call.arg(1), call.arg(2));
+        call.write_word(zone, 0)?;
+        call.write(daylight, &0_i32.to_le_bytes())?;
+        for at in [names, names.saturating_add(call.word())] {
+            let malloc = exported(call.caller, "malloc");
+            let malloc = malloc.ok_or_else(|| HostError::Fault("the module does not export malloc".to_owned()))?;
+            let name = match jump::call_coerced(&mut *call.caller, malloc, &[Val::I32(4)])? {
+                Some(Val::I32(address)) => u64::from(address.cast_unsigned()),
+                Some(Val::I64(address)) => address.cast_unsigned(),
+                _ => 0,
+            };
+            call.write(name, b"UTC\0")?;
+            call.write_word(at, name)?;
+        }
+        return Ok(Answer::Int(0));
+    }
     let (zone, daylight, standard, summer) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
     call.write_word(zone, 0)?;
     call.write(daylight, &0_i32.to_le_bytes())?;
@@ -74,7 +92,7 @@ pub(super) fn mktime(call: &mut Call<'_, '_>) -> Outcome {
 pub(super) fn strftime(call: &mut Call<'_, '_>) -> Outcome {
     let (to, size, pattern, time_at) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
     let time = read_fields(call, time_at)?;
-    let pattern = c_string(call, pattern)?;
+    let pattern = c_string(call, pattern, 1 << 16)?;
     let limit = usize::try_from(size).unwrap_or(usize::MAX).min(1 << 20);
     let Some(mut text) = format::format(&pattern, &time, limit.saturating_sub(1)) else {
         return Ok(Answer::Int(0));
@@ -87,14 +105,6 @@ pub(super) fn strftime(call: &mut Call<'_, '_>) -> Outcome {
     text.push(0);
     call.write(to, &text)?;
     Ok(Answer::Int(length))
-}
-
-/// Copies a C string of at most 64 KiB; a longer one is cut.
-fn c_string(call: &mut Call<'_, '_>, address: u64) -> wasmtime::Result<Vec<u8>> {
-    let memory = call.memory()?;
-    let data = memory.data(&*call.caller);
-    let rest = usize::try_from(address).ok().and_then(|start| data.get(start..)).unwrap_or_default();
-    Ok(rest.iter().take(1 << 16).take_while(|byte| **byte != 0).copied().collect())
 }
 
 /// The time comes as a 64-bit value, as two halves, or (old 32-bit builds) by address; the target follows it.

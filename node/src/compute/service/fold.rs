@@ -114,6 +114,7 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
     })?;
     let ticks = Ticks::new(tools, &located, progress.next_slot)?;
     let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
+    let module = module.within_limits(&party.tags, tools.machine.engine.profile());
     let env = env_json(&party, &module.party, &tools.network.address());
     let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located, ticks };
     if let Some(last) = progress.next_slot.checked_sub(1) {

@@ -14,7 +14,7 @@ use weft_storage::{
     blobs::Blobs,
 };
 
-use crate::compute::{Engine, Module, ModuleFormat};
+use crate::compute::{Engine, EngineProfile, Limits, Module, ModuleFormat};
 
 /// Modules kept compiled in memory.
 const LOADED: NonZeroUsize = crate::bounds::at_least_one(256);
@@ -25,6 +25,20 @@ pub struct Loaded {
     pub party: Party,
     /// The compiled module, or why there is none.
     pub machine: Result<Module, String>,
+}
+
+impl Loaded {
+    /// The same for a process with these tags, within its own limits; or why it cannot run within them, which is then the
+    /// outcome of each of its slots.
+    pub fn within_limits(&self, process: &[Tag], profile: &EngineProfile) -> Arc<Self> {
+        let most = Limits { memory_bytes: profile.max_memory_bytes, fuel: profile.fuel_per_slot };
+        let machine = self.machine.clone().and_then(|machine| {
+            let refused = |error: &dyn std::fmt::Display| format!("the process cannot run: {error}");
+            let limits = Limits::of(process, &self.party.tags, most).map_err(|error| refused(&error))?;
+            machine.limited(limits).map_err(|error| refused(&error))
+        });
+        Arc::new(Self { party: self.party.clone(), machine })
+    }
 }
 
 /// Why a module cannot be had now.

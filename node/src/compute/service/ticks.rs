@@ -14,6 +14,9 @@ use weft_protocol::{
 use super::{ComputeTools, store_fault};
 use crate::directory::Located;
 
+#[cfg(test)]
+mod tests;
+
 /// The crons of one process, as far as its slots have been checked.
 #[derive(Clone)]
 pub(super) struct Ticks {

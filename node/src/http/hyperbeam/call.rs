@@ -23,6 +23,13 @@ pub(in crate::http) enum Call {
         /// Whether the answer waits for the outcome: `push` does unless told `async`.
         wait: bool,
     },
+    /// `push&slot=7`: deliver once more what that slot sends.
+    PushAgain {
+        /// Of which process.
+        process: Id,
+        /// Slot number or message id, as written.
+        slot: String,
+    },
     /// The process itself, shown.
     Process(Id),
     /// The newest slot; `bare` is the number alone.
@@ -142,7 +149,7 @@ impl Call {
             Self::Info(_) => "/~meta@1.0/info",
             Self::Build => "/~meta@1.0/build",
             Self::Submit { process: None, .. } => "/push",
-            Self::Submit { .. } => "/{pid}~process@1.0/push",
+            Self::Submit { .. } | Self::PushAgain { .. } => "/{pid}~process@1.0/push",
             Self::Process(_) => "/{pid}~process@1.0",
             Self::Slot { bare: false, .. } => "/{pid}~process@1.0/slot",
             Self::Slot { .. } => "/{pid}~process@1.0/slot/current",
@@ -180,7 +187,10 @@ fn of_node(rest: &[Step]) -> Result<Call, CallError> {
 
 fn push(process: Option<Id>, step: &Step) -> Call {
     let at_once = step.key("async").is_some_and(|value| !value.eq_ignore_ascii_case("false"));
-    Call::Submit { process, wait: !at_once }
+    match (process, step.key("slot")) {
+        (Some(process), Some(slot)) => Call::PushAgain { process, slot: slot.to_owned() },
+        _ => Call::Submit { process, wait: !at_once },
+    }
 }
 
 fn of_process(process: Id, rest: &[Step]) -> Result<Call, CallError> {

@@ -112,7 +112,7 @@ fn keys(text: &str, lone: Lone) -> Result<Vec<(String, String)>, PathError> {
     let mut out: Vec<(String, String)> = Vec::new();
     for piece in text.split('&') {
         match (piece.split_once('='), out.last_mut()) {
-            (Some((name, _)), _) if name.is_empty() => return Err(PathError::Step(decoded(piece))),
+            (Some(("", _)), _) => return Err(PathError::Step(decoded(piece))),
             (Some((name, value)), _) => out.push((decoded(untyped(name)), decoded(value))),
             (None, Some((_, value))) if lone == Lone::PartOfValue => {
                 value.push('&');
@@ -142,7 +142,7 @@ fn decoded(text: &str) -> String {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         let mut ahead = bytes.clone();
-        let code = (byte == b'%').then(|| Some(hex(ahead.next()?)? << 4 | hex(ahead.next()?)?)).flatten();
+        let code = (byte == b'%').then(|| Some((hex(ahead.next()?)? << 4) | hex(ahead.next()?)?)).flatten();
         match code {
             Some(code) => {
                 out.push(code);

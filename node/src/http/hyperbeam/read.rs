@@ -135,7 +135,7 @@ pub(super) async fn compute<D: Door>(
 }
 
 /// By slot or by the id of a message or assignment.
-async fn named<D: Door>(app: &App<D>, process: Id, text: &str) -> Result<SlotResult, ApiError> {
+pub(super) async fn named<D: Door>(app: &App<D>, process: Id, text: &str) -> Result<SlotResult, ApiError> {
     if let Ok(slot) = text.parse() {
         return at_slot(app, process, slot).await;
     }
@@ -161,7 +161,7 @@ async fn newest<D: Door>(app: &App<D>, process: Id) -> Result<SlotResult, ApiErr
 
 /// An outcome as these paths show it. `raw` is the legacy result, at the top because aoconnect looks there, and under
 /// `results` because HyperBEAM has it there.
-fn document(process: Id, found: &SlotResult) -> Value {
+pub(super) fn document(process: Id, found: &SlotResult) -> Value {
     json!({
         "process": process,
         "slot": found.slot,

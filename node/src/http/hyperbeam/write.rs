@@ -17,10 +17,15 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
 };
 
-use super::read::results;
+use super::read::{document, named, results};
 use crate::{
     door::{Door, Submitted},
-    http::{body, error::ApiError, gate::App, render},
+    http::{
+        body,
+        error::ApiError,
+        gate::{App, RESULT_WAIT},
+        render,
+    },
 };
 
 /// How long the answer to a push waits for the outcome; what was sealed is evaluated however long it takes.
@@ -85,6 +90,27 @@ async fn outcome<D: Door>(app: &App<D>, sealed: &Submitted) -> Value {
             "Error": format!("sealed in slot {}, but the outcome cannot be shown: {fault}", sealed.slot),
         }),
     }
+}
+
+/// Delivers once more all that a slot sends; what has been delivered before is found to be there.
+pub(super) async fn push_again<D: Door>(app: &App<D>, process: Id, slot: &str) -> Result<Response, ApiError> {
+    let found = named(app, process, slot).await?;
+    let many = |name: &str| found.result.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+    let entries = ["Messages", "Spawns", "Assignments"].into_iter().map(many).fold(0, usize::saturating_add);
+    let mut pushed: Vec<Value> = Vec::new();
+    for number in 0..u32::try_from(entries).unwrap_or(u32::MAX) {
+        match app.door.push(process, found.message, number, None, RESULT_WAIT).await {
+            Ok(done) => {
+                pushed.extend(done.iter().map(|one| json!({ "number": number, "id": one.id, "text": one.text })))
+            }
+            Err(fault) => pushed.push(json!({ "number": number, "text": fault.reason })),
+        }
+    }
+    let mut answer = document(process, &found);
+    if let Some(members) = answer.as_object_mut() {
+        members.insert("pushed".into(), Value::Array(pushed));
+    }
+    Ok(Json(answer).into_response())
 }
 
 /// The body's bytes; empty if there are none.

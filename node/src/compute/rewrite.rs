@@ -1,0 +1,49 @@
+//! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
+//! exception instructions become plain ones, calls that count gas go, minified names become readable, mutable globals
+//! become reachable. Pure functions of the binary: every node compiles the same.
+//!
+//! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
+//! them; the engine validates what comes out.
+
+mod binary;
+mod exceptions;
+mod function;
+mod names;
+
+use super::module::{LoadError, ModuleFormat};
+use binary::Binary;
+
+pub(crate) use exceptions::IN_FLIGHT;
+
+/// The import by which metered builds count what they do. Fuel does that here, for every module alike.
+const GAS: (&str, &str) = ("metering", "usegas");
+/// Kind of an export that is a global.
+const GLOBAL: u8 = 3;
+
+/// `wasm` as this engine can compile it; `None` if nothing had to be changed.
+pub(crate) fn rewrite(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u8>>, LoadError> {
+    let named = match format {
+        ModuleFormat::Emscripten32Early => names::readable(wasm)?,
+        _ => None,
+    };
+    let lowered = exceptions::lower(named.as_deref().unwrap_or(wasm))?;
+    Ok(lowered.or(named))
+}
+
+/// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks
+/// what every format needs and is refused for that later.
+pub(crate) fn export_globals(wasm: &[u8], globals: &[(String, u32)]) -> Result<Vec<u8>, LoadError> {
+    let mut binary = Binary::parse(wasm)?;
+    if binary.has(binary::EXPORTS) {
+        let entries: Vec<_> = globals.iter().map(|(name, index)| binary::export(name, GLOBAL, *index)).collect();
+        binary.append(binary::EXPORTS, binary::GLOBALS, &entries)?;
+    }
+    Ok(binary.encode())
+}
+
+fn not_wasm(error: wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::NotWasm(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;
