@@ -251,7 +251,7 @@ fn a_slot_that_claims_to_be_a_tick_and_is_none_is_refused() {
     assert!(why(&slot(&text.replace("time/0", "time/1"), at(10_000, 0)), &item).contains("no such cron"));
     assert!(why(&slot(&text.replace("/1/", "/2/"), at(90_000, 0)), &item).contains("interval or due time"));
     assert!(why(&slot(&text.replace("/1/", "/01/"), at(10_000, 0)), &item).contains("interval or due time"));
-    assert!(why(&slot("time/0", at(10_000, 0)), &item).contains("cannot be read"));
+    assert!(why(&slot("time/0", at(10_000, 0)), &item).contains("not a tick's name"));
 
     let tags = |extra: &[(&str, &str)]| ItemBuilder::new().target(process.id()).tags(tags(extra)).data(b" ".to_vec());
     let key = signer(&table.network, &process.id(), &table.crons[0].0, 1);
