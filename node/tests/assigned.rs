@@ -127,7 +127,7 @@ fn read<'a>(out: &'a Value, name: &str) -> &'a str {
 fn reads_are_fixed(out: &Value) {
     assert_eq!(read(out, "readData"), "14 from layer one");
     assert_eq!(read(out, "readItem"), "13 from ethereum");
-    assert!(read(out, "readTx").contains("{\"data\""), "{}", out["readTx"]);
+    assert!(read(out, "readTx").contains("{\"format\":2"), "{}", out["readTx"]);
     assert!(read(out, "readBlock").contains('{'), "{}", out["readBlock"]);
     assert_eq!(read(out, "readNothing"), "no file", "what was not fixed for the slot is not there");
     refused(out, "unreadable", 422, &["/data/AAAA", "no node and no gateway knows"]);
