@@ -38,8 +38,7 @@ fn a_process_that_was_spawned_by_another_belongs_to_it() {
     let lua = lua();
     on_evaluation_stack(|| {
         let mut process = Process::new(&lua, &[("From-Process", PEER), ("On-Boot", "Data")]);
-        let boot = process.boot_message("Greeting = 'hi'; print('booted')");
-        let mut boot = boot;
+        let mut boot = process.boot_message("Greeting = 'hi'; print('booted')");
         boot["From"] = PEER.into();
         boot["Owner"] = AUTHORITY.into();
         assert_eq!(process.good(&boot)["Output"]["data"], "booted");
