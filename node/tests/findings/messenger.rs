@@ -107,7 +107,10 @@ fn r04_what_was_ordered_is_found_without_any_gateway_on_a_network_() {
     world.net.kill_node("arweave");
     for at in 0..3 {
         let door = world.net.door(at);
-        let edges = addressed(&world, &door, process);
+        // The other nodes hear of it by gossip.
+        let edges = eventually("the message is found", PATIENCE, || {
+            Some(addressed(&world, &door, process)).filter(|edges| !edges.is_empty())
+        });
         assert_eq!(edges.len(), 1, "node {at}: {edges:?}");
         assert_eq!(edges[0]["node"]["id"], message.id().to_string());
         let raw = world.http.get(&format!("{door}/raw/{}", message.id()));
