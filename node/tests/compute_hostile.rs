@@ -110,6 +110,77 @@ fn a_call_stack_ends_at_the_same_call_everywhere() {
     assert_eq!(deep(indirect, most + 1), Err(EvalErrorKind::StackOverflow));
 }
 
+/// Two messages to a module with emscripten's environment whose `handle` does this first: outcome and fuel, the same for both.
+fn called_back(handle: &str) -> (Result<serde_json::Value, EvalErrorKind>, u64) {
+    let wat = format!(
+        r#"(module
+            (type $down (func (param i32)))
+            (import "env" "invoke_vi" (func $invoke (param i32 i32)))
+            (import "env" "_mktime_js" (func $mktime (param i32) (result i32)))
+            (import "env" "_emscripten_throw_longjmp" (func $longjmp))
+            (memory (export "memory") 2)
+            (table (export "__indirect_function_table") 2 funcref) (elem (i32.const 0) $down $jump)
+            (export "setTempRet0" (func $mktime))
+            (func (export "malloc") (param i32) (result i32) (i32.const 65536))
+            (func (export "stackSave") (result i32) (i32.const 0))
+            (func (export "stackRestore") (param i32))
+            (func (export "setThrew") (param i32 i32))
+            (func $down (type $down)
+                (if (i32.ne (local.get 0) (i32.const 1))
+                    (then (call $invoke (i32.const 0) (i32.sub (local.get 0) (i32.const 1))))))
+            (func $jump (type $down)
+                (if (i32.eq (local.get 0) (i32.const 1)) (then (call $longjmp)))
+                (call $invoke (i32.const 1) (i32.sub (local.get 0) (i32.const 1)))
+                (call $longjmp))
+            (func (export "handle") (param i32 i32) (result i32) {handle} (i32.const 64))
+            (data (i32.const 12) "\01\00\00\00\00\00\00\00\46\00\00\00")
+            (data (i32.const 64) "{{\"ok\":true,\"response\":{{\"Output\":\"fine\"}}}}"))"#
+    );
+    let module = engine().load(&wat::parse_str(wat).unwrap(), ModuleFormat::Emscripten32).unwrap();
+    on_evaluation_stack(|| {
+        let mut instance = Instance::new(&module).unwrap();
+        let mut apply = || {
+            let evaluation = instance.apply("{}", "{}");
+            (evaluation.result.map_err(|error| error.kind), evaluation.fuel)
+        };
+        let first = apply();
+        assert_eq!(apply(), first, "nothing is left of the first");
+        first
+    })
+    .unwrap()
+}
+
+/// Calls of the host into a module that can be open at once.
+const CALLS_BACK: u64 = 2048;
+
+#[test]
+fn recursion_through_the_host_ends_at_the_same_call_everywhere() {
+    let through = |levels: u64| called_back(&format!("(call $invoke (i32.const 0) (i32.const {levels}))"));
+    // At the innermost level no stack pointer is asked for: the last call is `$down` itself.
+    let (deepest, fuel) = through(CALLS_BACK);
+    assert_eq!(deepest.unwrap()["Output"], "fine");
+    let (too_deep, stopped) = through(CALLS_BACK + 1);
+    assert_eq!(too_deep, Err(EvalErrorKind::StackOverflow));
+    // Each level costs the same, and one that is too deep stops before it begins.
+    let level = through(2).1 - through(1).1;
+    assert_eq!(fuel, through(1).1 + (CALLS_BACK - 1) * level);
+    assert!(stopped < fuel + level, "{stopped} {fuel}");
+    assert_eq!(through(1_000_000), (too_deep, stopped));
+}
+
+#[test]
+fn longjmps_leave_the_calls_through_the_host() {
+    let jumps = format!("(call $invoke (i32.const 1) (i32.const {}))", CALLS_BACK - 1).repeat(3);
+    let deepest = format!("(call $invoke (i32.const 0) (i32.const {CALLS_BACK}))");
+    assert_eq!(called_back(&format!("{jumps}{deepest}")).0.unwrap()["Output"], "fine");
+}
+
+#[test]
+fn host_functions_that_call_each_other_end_as_well() {
+    // The module exports a host function as what that host function calls: nothing of the module runs in between.
+    assert_eq!(called_back("(drop (call $mktime (i32.const 0)))").0, Err(EvalErrorKind::StackOverflow));
+}
+
 #[test]
 fn a_chain_of_functions_that_is_too_long_is_refused() {
     let chain = |length: usize| {

@@ -10,9 +10,13 @@ use weft_protocol::Id;
 
 /// Most bytes of call stack, as a module counts them itself (`rewrite/depth.rs`).
 pub(crate) const MAX_CALL_STACK: u32 = 4 << 20;
-/// Part of the native stack that wasm (and host functions that it calls) may use, in bytes. Never met: what a module counts is
-/// some multiple of what its frames take.
+/// Part of the native stack that wasm (and host functions that it calls) may use, in bytes. Not met, so long as what a
+/// module's frames take is less than ten times what it counts ([`MAX_CALL_STACK`]) and a host function that calls the
+/// module takes less than 10 KiB ([`MAX_CALLS_BACK`]; 7 KiB in a build without optimisation).
 pub(crate) const MAX_WASM_STACK: usize = 64 << 20;
+/// Most calls from host functions into the module (`invoke_*` and the like) that are open at once. Their native frames are
+/// this program's, which a module cannot count.
+pub(crate) const MAX_CALLS_BACK: u32 = 2048;
 /// Most elements of a module's function table.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 /// Largest memory that an engine can be configured for, in bytes.

@@ -12,7 +12,7 @@ use wasmparser::{Operator, Parser, Payload, ValType};
 use super::{
     host,
     module::{LoadError, ModuleFormat},
-    rewrite::{export_globals, rewrite},
+    rewrite::{export_globals, readable, rewrite},
 };
 
 /// Most bytes of one function: compile time grows faster than linearly with it.
@@ -39,7 +39,11 @@ pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Res
         return Err(LoadError::NotWasm("it is not a core module of version 1".to_owned()));
     }
     reserved_names(wasm)?;
-    let rewritten = rewrite(wasm, format)?;
+    let named = readable(wasm, format)?;
+    let wasm = named.as_deref().unwrap_or(wasm);
+    // Before the translation, so that it only works on what could run; and behind it, which makes functions and adds globals.
+    inspect(wasm, format, max_memory)?;
+    let rewritten = rewrite(wasm)?;
     let wasm = rewritten.as_deref().unwrap_or(wasm);
     let globals = inspect(wasm, format, max_memory)?;
     let named: Vec<_> = globals.iter().enumerate().map(|(index, global)| (global_name(index), *global)).collect();

@@ -22,13 +22,17 @@ const GAS: (&str, &str) = ("metering", "usegas");
 /// Kind of an export that is a global.
 const GLOBAL: u8 = 3;
 
-/// `wasm` as this engine can compile it; `None` if nothing had to be changed.
-pub(crate) fn rewrite(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u8>>, LoadError> {
-    let named = match format {
-        ModuleFormat::Emscripten32Early => names::readable(wasm)?,
-        _ => None,
-    };
-    let lowered = exceptions::lower(named.as_deref().unwrap_or(wasm))?.or(named);
+/// `wasm` with the names that it would have if its build had not minified them; `None` if they were not.
+pub(crate) fn readable(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u8>>, LoadError> {
+    match format {
+        ModuleFormat::Emscripten32Early => names::readable(wasm),
+        _ => Ok(None),
+    }
+}
+
+/// `wasm`, with readable names, as this engine can compile it; `None` if nothing had to be changed.
+pub(crate) fn rewrite(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
+    let lowered = exceptions::lower(wasm)?;
     let bounded = depth::bound(lowered.as_deref().unwrap_or(wasm))?;
     Ok(bounded.or(lowered))
 }

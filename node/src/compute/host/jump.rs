@@ -1,9 +1,10 @@
 //! setjmp and longjmp as emscripten does them: `invoke_*` calls into the module, and a longjmp below it unwinds the
 //! native stack back to it as an error.
 
-use wasmtime::{AsContextMut, Caller, Extern, Func, FuncType, Linker, Val, ValType};
+use wasmtime::{AsContextMut, Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
 
 use super::{Call, Host, HostError, Outcome, exported};
+use crate::compute::config::MAX_CALLS_BACK;
 
 /// The module's names for "read the stack pointer" and "set it", old and new.
 pub(crate) const STACK_SAVE: [&str; 2] = ["emscripten_stack_get_current", "stackSave"];
@@ -61,13 +62,13 @@ fn zero(ty: &ValType) -> Val {
 /// pointer goes back to where it was and the module is told by `setThrew`.
 fn invoke(caller: &mut Caller<'_, Host>, dyn_call: &str, args: &[Val]) -> wasmtime::Result<Option<Val>> {
     let save = first_of(caller, &STACK_SAVE)?;
-    let stack = call_coerced(&mut *caller, save, &[])?.unwrap_or(Val::I32(0));
+    let stack = call_back(caller, save, &[])?.unwrap_or(Val::I32(0));
     let depth = caller.data().depth.map(|global| (global, global.get(&mut *caller)));
     let outcome = match exported(caller, dyn_call) {
-        Some(trampoline) => call_coerced(&mut *caller, trampoline, args),
+        Some(trampoline) => call_back(caller, trampoline, args),
         None => {
             let (target, rest) = table_entry(caller, args)?;
-            call_coerced(&mut *caller, target, rest)
+            call_back(caller, target, rest)
         }
     };
     match outcome {
@@ -76,9 +77,9 @@ fn invoke(caller: &mut Caller<'_, Host>, dyn_call: &str, args: &[Val]) -> wasmti
                 global.set(&mut *caller, depth)?;
             }
             let restore = first_of(caller, &STACK_RESTORE)?;
-            call_coerced(&mut *caller, restore, &[stack])?;
+            call_back(caller, restore, &[stack])?;
             let set_threw = first_of(caller, &["setThrew"])?;
-            call_coerced(&mut *caller, set_threw, &[Val::I32(1), Val::I32(0)])?;
+            call_back(caller, set_threw, &[Val::I32(1), Val::I32(0)])?;
             Ok(None)
         }
         other => other,
@@ -107,6 +108,20 @@ fn first_of(caller: &mut Caller<'_, Host>, names: &[&str]) -> wasmtime::Result<F
         .iter()
         .find_map(|name| exported(caller, name))
         .ok_or_else(|| HostError::Fault(format!("the module does not export {}", names.join(" or "))).into())
+}
+
+/// What a host function calls in the module: [`call_coerced`], with a bound on how many such calls are open at once. It is
+/// met at the same call on every machine, unlike the end of the native stack, and ends the evaluation like it.
+pub(super) fn call_back(caller: &mut Caller<'_, Host>, function: Func, args: &[Val]) -> wasmtime::Result<Option<Val>> {
+    let open = caller.data().calls_back;
+    if open >= MAX_CALLS_BACK {
+        return Err(Trap::StackOverflow.into());
+    }
+    caller.data_mut().calls_back = open + 1;
+    let outcome = call_coerced(&mut *caller, function, args);
+    // Whatever ends the call (an answer, a trap, a longjmp), it comes by here.
+    caller.data_mut().calls_back = open;
+    outcome
 }
 
 /// Calls `function`, converting integers to the width that it declares, and returns its first result.

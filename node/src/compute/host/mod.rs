@@ -41,6 +41,8 @@ pub(crate) struct Host {
     in_flight: Option<Global>,
     /// How deep the module's functions call each other (`rewrite/depth.rs`).
     depth: Option<Global>,
+    /// Calls of host functions into the module that are open.
+    calls_back: u32,
 }
 
 impl Host {
@@ -52,6 +54,7 @@ impl Host {
             upper_half: 0,
             in_flight: None,
             depth: None,
+            calls_back: 0,
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) fn tzset(call: &mut Call<'_, '_>) -> Outcome {
         for at in [names, names.saturating_add(call.word())] {
             let malloc = exported(call.caller, "malloc");
             let malloc = malloc.ok_or_else(|| HostError::Fault("the module does not export malloc".to_owned()))?;
-            let name = match jump::call_coerced(&mut *call.caller, malloc, &[Val::I32(4)])? {
+            let name = match jump::call_back(call.caller, malloc, &[Val::I32(4)])? {
                 Some(Val::I32(address)) => u64::from(address.cast_unsigned()),
                 Some(Val::I64(address)) => address.cast_unsigned(),
                 _ => 0,
@@ -82,7 +82,7 @@ pub(super) fn mktime(call: &mut Call<'_, '_>) -> Outcome {
         // 32-bit modules take the upper half of a 64-bit result from here.
         let upper = ["_emscripten_tempret_set", "setTempRet0"].iter().find_map(|name| exported(call.caller, name));
         if let Some(upper) = upper {
-            jump::call_coerced(&mut *call.caller, upper, &[Val::I32((seconds >> 32) as i32)])?;
+            jump::call_back(call.caller, upper, &[Val::I32((seconds >> 32) as i32)])?;
         }
     }
     Ok(Answer::Int(seconds))

@@ -10,6 +10,8 @@
 //!
 //! Where it sits: the last of the changes in [`super::rewrite`]; what comes in has no exception instructions any more.
 
+use std::collections::HashMap;
+
 use wasmparser::{
     ElementItems, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload,
     Validator, WasmFeatures,
@@ -31,12 +33,13 @@ const VALUE: u32 = 8;
 /// Most cost of functions that are not counted, on any way through them.
 const MAX_UNCOUNTED: u32 = 512 << 10;
 /// Imports during which the host calls the module.
-const CALLING_BACK: [&str; 3] = ["invoke_", "_tzset_js", "_mktime_js"];
+const CALLING_BACK: [&str; 4] = ["invoke_", "_tzset_js", "_mktime_js", "_timegm_js"];
 
 /// The functions of a module (imports not counted) and who calls whom.
 #[derive(Default)]
 struct Graph {
     imported: u32,
+    /// Imports that call the module, ascending.
     calling_back: Vec<u32>,
     costs: Vec<u32>,
     /// Called functions of each function, each once; `costs.len()` stands for "anything that can be called by a table".
@@ -174,7 +177,7 @@ fn calls(graph: &Graph, anything: u32, body: &FunctionBody<'_>) -> Result<Vec<u3
             Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                 match function_index.checked_sub(graph.imported) {
                     Some(own) => calls.push(own),
-                    None if graph.calling_back.contains(&function_index) => calls.push(anything),
+                    None if graph.calling_back.binary_search(&function_index).is_ok() => calls.push(anything),
                     None => {}
                 }
             }
@@ -248,16 +251,21 @@ fn peel(graph: &Graph, onwards: &[Vec<u32>], back: &[Vec<u32>], left: &mut [bool
 }
 
 /// The types of the functions' results, as types of blocks.
+#[derive(Default)]
 struct Types {
     results: Vec<Vec<ValType>>,
     functions: Vec<u32>,
     count: u32,
     added: Vec<Vec<u8>>,
+    /// Where an added type is.
+    places: HashMap<Vec<u8>, usize>,
+    /// Where the added type for a function type with more than one result is.
+    known: HashMap<u32, usize>,
 }
 
 impl Types {
     fn read(wasm: &[u8]) -> Result<Self, LoadError> {
-        let mut types = Self { results: Vec::new(), functions: Vec::new(), count: 0, added: Vec::new() };
+        let mut types = Self::default();
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.map_err(not_wasm)? {
                 Payload::TypeSection(section) => {
@@ -279,27 +287,40 @@ impl Types {
 
     /// The encoded type of a block that takes nothing and gives what function `index` gives.
     fn block_of(&mut self, index: usize) -> Result<Vec<u8>, LoadError> {
-        let ty = self.functions.get(index).and_then(|ty| self.results.get(*ty as usize));
-        match ty.ok_or_else(|| broken("a type that does not exist"))?.as_slice() {
+        let missing = || broken("a type that does not exist");
+        let ty = *self.functions.get(index).ok_or_else(missing)?;
+        match self.results.get(ty as usize).ok_or_else(missing)?.as_slice() {
             [] => Ok(vec![0x40]),
             [one] => Ok(vec![type_byte(*one)?]),
             many => {
-                let mut entry = vec![0x60, 0];
-                write_leb(&mut entry, many.len() as u32);
-                for ty in many {
-                    entry.push(type_byte(*ty)?);
-                }
-                let known = self.added.iter().position(|added| *added == entry);
-                let place = known.unwrap_or_else(|| {
-                    self.added.push(entry);
-                    self.added.len() - 1
-                });
+                let place = match self.known.get(&ty) {
+                    Some(place) => *place,
+                    None => {
+                        let entry = giving(many)?;
+                        let place = *self.places.entry(entry).or_insert_with_key(|entry| {
+                            self.added.push(entry.clone());
+                            self.added.len() - 1
+                        });
+                        self.known.insert(ty, place);
+                        place
+                    }
+                };
                 let mut block = Vec::new();
                 write_signed(&mut block, self.count.saturating_add(place as u32));
                 Ok(block)
             }
         }
     }
+}
+
+/// The encoded type that takes nothing and gives `results`.
+fn giving(results: &[ValType]) -> Result<Vec<u8>, LoadError> {
+    let mut entry = vec![0x60, 0];
+    write_leb(&mut entry, results.len() as u32);
+    for ty in results {
+        entry.push(type_byte(*ty)?);
+    }
+    Ok(entry)
 }
 
 /// The body with the count around it. Its code becomes a block, so that branches out of it stay as they are and only

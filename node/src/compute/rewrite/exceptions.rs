@@ -10,7 +10,7 @@
 //!
 //! Where it sits: called by [`super::rewrite`] for modules with a tag section; [`super::function`] does the single body.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use wasmparser::{ExternalKind, FuncType, FunctionBody, Operator, Parser, Payload, TypeRef, ValType};
 
@@ -35,6 +35,7 @@ pub(super) struct Module {
     /// Types, with those added for blocks.
     pub(super) types: Vec<FuncType>,
     first_added_type: usize,
+    swallowing: Swallowing,
     imported_functions: u32,
     /// Type of each function of the module, without the imported.
     functions: Vec<u32>,
@@ -47,6 +48,14 @@ pub(super) struct Module {
     throwing: Vec<bool>,
     /// The imported function that counts gas: calls to it become nothing.
     gas: Option<u32>,
+}
+
+/// The types that take something and give nothing. Looked up for every `try`, of which there are as many as the sender of a
+/// module likes: by the type that is asked for, else by its parameters.
+#[derive(Default)]
+struct Swallowing {
+    of: HashMap<u32, u32>,
+    by_params: HashMap<Box<[ValType]>, u32>,
 }
 
 impl Module {
@@ -96,16 +105,29 @@ impl Module {
 
     /// The type that takes the parameters of `ty` and gives nothing.
     pub(super) fn swallowing(&mut self, ty: u32) -> Result<u32, LoadError> {
+        if let Some(known) = self.swallowing.of.get(&ty) {
+            return Ok(*known);
+        }
         let params = self.types.get(ty as usize).ok_or_else(|| broken("a type that does not exist"))?.params();
-        let wanted = FuncType::new(params.to_vec(), []);
-        let index = match self.types.iter().position(|ty| *ty == wanted) {
-            Some(index) => index,
+        let index = match self.swallowing.by_params.get(params) {
+            Some(index) => *index,
             None => {
-                self.types.push(wanted);
-                self.types.len() - 1
+                let params: Box<[ValType]> = params.into();
+                let index = self.types.len() as u32;
+                self.types.push(FuncType::new(params.iter().copied(), []));
+                self.swallowing.by_params.insert(params, index);
+                index
             }
         };
-        Ok(index as u32)
+        self.swallowing.of.insert(ty, index);
+        Ok(index)
+    }
+
+    /// Remembers the module's own types that give nothing; of equal ones the first is used.
+    fn remember_swallowing(&mut self) {
+        for (index, ty) in (0_u32..).zip(&self.types).filter(|(_, ty)| ty.results().is_empty()) {
+            self.swallowing.by_params.entry(ty.params().into()).or_insert(index);
+        }
     }
 }
 
@@ -120,6 +142,7 @@ pub(super) fn lower(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
         return Ok(None);
     }
     module.first_added_type = module.types.len();
+    module.remember_swallowing();
     module.throwing = throwing(&module, &bodies)?;
     let code: usize = bodies.iter().map(|body| body.range().len()).sum();
     let mut section = Vec::with_capacity(code + code / 2);
