@@ -79,7 +79,7 @@ impl MessengerHandle {
         let (end, text) = match deliver(&self.tools, parcel).await {
             Tried::Answered(Delivered::Done, text) => (PushEnd::Done, text),
             Tried::Answered(Delivered::Refused, text) => (PushEnd::Refused, text),
-            Tried::Later(text) => (PushEnd::Later, text),
+            Tried::Later(text, _) => (PushEnd::Later, text),
         };
         Pushed { id, end, text }
     }

@@ -13,6 +13,7 @@ mod locator;
 mod modules;
 #[path = "../support/npm.rs"]
 mod npm;
+mod scheduler;
 #[path = "../support/testnet.rs"]
 mod testnet;
 mod units;
