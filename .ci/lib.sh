@@ -25,10 +25,10 @@ summary() {
     printf '  %s\n' "${SUMMARY[@]}"
 }
 
-# have COMMAND: is it on the path?
-have() { command -v "$1" >/dev/null 2>&1; }
+# have COMMAND: is it on the path? have /FILE: is it there?
+have() { command -v "$1" >/dev/null 2>&1 || { [[ $1 == /* ]] && [ -e "$1" ]; }; }
 
-# debian COMMAND PACKAGE...: makes sure of COMMAND, with Debian's packages in CI and with advice elsewhere.
+# debian COMMAND|/FILE PACKAGE...: makes sure of it, with Debian's packages in CI and with advice elsewhere.
 debian() {
     local command=$1
     shift

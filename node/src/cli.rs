@@ -18,6 +18,7 @@ mod module;
 mod node;
 mod process;
 mod progress;
+mod repl;
 mod resolve;
 mod service;
 mod status;
@@ -51,8 +52,8 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Examples:
   weft testnet up                                  start a network of 5 nodes on this machine
-  weft process spawn --name hello                  spawn the built-in example process
-  weft process send hello --action Increment       have a message ordered
+  weft process spawn --name hello                  spawn a Lua process
+  weft repl hello                                  talk to it
   weft status                                      is my node well?
 
 Where commands connect to:
@@ -89,6 +90,8 @@ enum Command {
     /// Spawn processes, send them messages, read their results
     #[command(subcommand)]
     Process(process::Process),
+    /// Talk to a Lua or aos process: type Lua, see what it prints
+    Repl(repl::Repl),
     /// How far a message has come, and what proves it
     #[command(subcommand)]
     Message(message::Message),
@@ -111,6 +114,7 @@ impl Command {
             Self::Keys(c) => c.run().await,
             Self::Module(c) => c.run().await,
             Self::Process(c) => c.run().await,
+            Self::Repl(c) => c.run(json).await,
             Self::Message(c) => c.run().await,
             Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,

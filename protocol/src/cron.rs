@@ -27,7 +27,7 @@ mod tests;
 mod tick;
 
 pub use interval::MAX_INTERVAL;
-pub use tick::{Class, Tick, TickId};
+pub use tick::{Class, NoTickId, Tick, TickId};
 
 /// The tag that opens a cron.
 pub const INTERVAL_TAG: &str = "Cron-Interval";
@@ -300,7 +300,7 @@ impl Timetable {
     pub fn check(&self, assignment: &Assignment, message: &DataItem) -> Result<Tick, CronError> {
         let no = |reason: &str| self.no_tick(assignment, reason);
         let text = assignment.cron.as_deref().unwrap_or_default();
-        let id: TickId = text.parse().map_err(|()| no("its tag Weft-Cron cannot be read"))?;
+        let id: TickId = text.parse().map_err(|why: NoTickId| no(&format!("its tag Weft-Cron is {why}")))?;
         let cron = self.cron(&id).ok_or_else(|| no("the process has no such cron"))?;
         if id.number == 0 || id != cron.id(self.origin, id.number) || id.to_string() != text {
             return Err(no("its interval or due time is not the cron's"));

@@ -116,7 +116,7 @@ impl Bench {
             workloads: Vec::new(),
             end_load: String::new(),
         };
-        let (example, processes) = (module::EXAMPLE, usize::from(self.processes));
+        let (example, processes) = (module::COUNTER, usize::from(self.processes));
         report.workloads.push(self.workload(&clients, &pids, example, processes, false).await?);
         if let Some(module) = &self.aos {
             report.workloads.push(self.workload(&clients, &pids, module, 1, true).await?);

@@ -1,7 +1,7 @@
 //! `weft module`: publishes WebAssembly, and turns what `--module` says into a module's id.
 //!
-//! Where it sits: `process spawn` uses [`resolve`]. The example process is part of the program, so that the first spawn
-//! needs no download and no compiler.
+//! Where it sits: `process spawn` uses [`resolve`]. A Lua process module and an example in C are part of the program, so
+//! that the first spawn needs no download and no compiler.
 
 use std::path::{Path, PathBuf};
 
@@ -22,9 +22,15 @@ use super::{
     table::{self, Table},
 };
 
-/// The example process (examples/counter-c), under the name that `--module` takes.
-pub const EXAMPLE: &str = "counter";
-const EXAMPLE_WASM: &[u8] = include_bytes!("../../../examples/counter-c/counter.wasm");
+/// The Lua process module (examples/lua), under the name that `--module` takes: what is spawned if nothing is said.
+pub const LUA: &str = "lua";
+/// The example process in C (examples/counter-c).
+pub const COUNTER: &str = "counter";
+/// The modules that are part of the program: name, binary, Module-Format.
+const BUILT_IN: [(&str, &[u8], &str); 2] = [
+    (LUA, include_bytes!("../../../examples/lua/lua.wasm"), EMSCRIPTEN_FORMAT),
+    (COUNTER, include_bytes!("../../../examples/counter-c/counter.wasm"), PLAIN_FORMAT),
+];
 /// Weft's plain convention: `memory`, `alloc`, `handle`, no imports.
 const PLAIN_FORMAT: &str = "wasm32-unknown-unknown";
 /// 32-bit modules built by emscripten.
@@ -102,7 +108,7 @@ impl Publish {
     }
 }
 
-/// The module that `text` means: an id, a file (published first), the built-in example, or the `Name` of a published one.
+/// The module that `text` means: an id, a file (published first), a built-in one, or the `Name` of a published one.
 pub async fn resolve(client: &Client, text: &str, signer: &dyn Signer) -> CliResult<Id> {
     if let Ok(id) = text.parse::<Id>() {
         return Ok(id);
@@ -116,21 +122,21 @@ pub async fn resolve(client: &Client, text: &str, signer: &dyn Signer) -> CliRes
     if let Some(id) = named(client, text).await? {
         return Ok(id);
     }
-    if text == EXAMPLE {
-        return example(client).await;
+    if let Some(item) = built_in(text) {
+        let item = item?;
+        return if client.has(item.id()).await? { Ok(item.id()) } else { upload(client, &item).await };
     }
     Err(CliError::new(Exit::NotFound, "no module of this name is published on this network, and there is no such file")
         .at("--module", text)
-        .fix(format!("give a module's id, a .wasm file, `{EXAMPLE}` (the built-in example), or publish one: `weft module publish FILE --name {text}`")))
+        .fix(format!("give a module's id, a .wasm file, `{LUA}` or `{COUNTER}` (both built in), or publish one: `weft module publish FILE --name {text}`")))
 }
 
-/// The built-in example, published when the network does not have it yet. Its signer is a key everybody knows, so that
-/// its id is the same everywhere.
-async fn example(client: &Client) -> CliResult<Id> {
+/// A built-in module as an item, published when the network does not have it yet. Its signer is a key everybody knows,
+/// so that its id is the same everywhere.
+fn built_in(name: &str) -> Option<CliResult<DataItem>> {
+    let (name, wasm, format) = BUILT_IN.into_iter().find(|(known, ..)| *known == name)?;
     let signer = Ed25519Signer::from_seed(*Id::sha256(b"weft example modules").as_bytes());
-    let tags = [("Name".to_owned(), EXAMPLE.to_owned())];
-    let item = module_item(&signer, EXAMPLE_WASM.to_vec(), PLAIN_FORMAT, &tags)?;
-    if client.has(item.id()).await? { Ok(item.id()) } else { upload(client, &item).await }
+    Some(module_item(&signer, wasm.to_vec(), format, &[("Name".to_owned(), name.to_owned())]))
 }
 
 /// The newest module published under a name.

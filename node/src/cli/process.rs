@@ -12,7 +12,7 @@ mod spawn;
 use std::time::Duration;
 
 use clap::Subcommand;
-pub use result::tag;
+pub use result::{error_of, output_of, tag};
 pub(super) use spawn::network_address;
 
 use super::exit::{CliResult, Done};
@@ -23,8 +23,9 @@ use super::exit::{CliResult, Done};
 PROCESS is a process id, at least six of its first characters, or the process's name.
 
 Examples:
-  weft process spawn --name hello                  the built-in example
-  weft process send hello --action Increment
+  weft process spawn --name hello                  a Lua process
+  weft process eval hello 'return 1 + 1'
+  weft process send hello --action Ping
   weft process result hello
   weft process log hello
   weft process show hello                          who orders it, who evaluates it, and why")]
@@ -33,7 +34,7 @@ pub enum Process {
     Spawn(spawn::Spawn),
     /// Send a process a message
     Send(send::Send),
-    /// Have an aos process evaluate Lua, and wait for the answer
+    /// Have a Lua process evaluate Lua, and wait for the answer
     Eval(eval::Eval),
     /// What the evaluation of a message gave
     Result(result::ResultOf),

@@ -73,8 +73,12 @@ impl Crons {
     fn remove(&mut self, process: &Id) -> Option<Timetable> {
         let table = self.tables.remove(process)?;
         let next = table.next();
-        next.timestamp.map(|at| self.by_time.remove(&(at, *process)));
-        next.height.map(|at| self.by_height.remove(&(at, *process)));
+        if let Some(at) = next.timestamp {
+            self.by_time.remove(&(at, *process));
+        }
+        if let Some(at) = next.height {
+            self.by_height.remove(&(at, *process));
+        }
         Some(table)
     }
 

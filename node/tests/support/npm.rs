@@ -2,6 +2,8 @@
 //!
 //! Use from a test file: `#[path = "support/npm.rs"] mod npm;`.
 
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -58,24 +58,31 @@ impl fmt::Display for TickId {
     }
 }
 
-impl FromStr for TickId {
-    type Err = ();
+/// Text that names no tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a tick's name: expected <class>/<index>/<interval>/<number>/<due>, such as time/0/10-seconds/3/1735689630000"
+)]
+pub struct NoTickId;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+impl FromStr for TickId {
+    type Err = NoTickId;
+
+    fn from_str(text: &str) -> Result<Self, NoTickId> {
         let mut parts = text.split('/');
-        let mut part = || parts.next().ok_or(());
+        let mut part = || parts.next().ok_or(NoTickId);
         let class = match part()? {
             "block" => Class::Block,
             "time" => Class::Time,
-            _ => return Err(()),
+            _ => return Err(NoTickId),
         };
-        let index = part()?.parse().map_err(|_| ())?;
+        let index = part()?.parse().map_err(|_| NoTickId)?;
         let interval = part()?.to_owned();
-        let number = part()?.parse().map_err(|_| ())?;
-        let due = part()?.parse().map_err(|_| ())?;
+        let number = part()?.parse().map_err(|_| NoTickId)?;
+        let due = part()?.parse().map_err(|_| NoTickId)?;
         match parts.next() {
             None if interval.len() <= MAX_INTERVAL => Ok(Self { class, index, interval, number, due }),
-            _ => Err(()),
+            _ => Err(NoTickId),
         }
     }
 }

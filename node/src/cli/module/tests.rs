@@ -15,9 +15,11 @@ fn formats_are_told_apart_by_the_memory() {
 }
 
 #[test]
-fn the_example_has_the_same_id_everywhere() {
-    let signer = Ed25519Signer::from_seed(*Id::sha256(b"weft example modules").as_bytes());
-    let item = || module_item(&signer, EXAMPLE_WASM.to_vec(), PLAIN_FORMAT, &[]).unwrap().id();
-    assert_eq!(item(), item());
-    assert!(EXAMPLE_WASM.starts_with(b"\0asm"));
+fn built_in_modules_have_the_same_id_everywhere_and_are_what_they_say() {
+    for (name, wasm, format) in BUILT_IN {
+        let item = || built_in(name).unwrap().unwrap().id();
+        assert_eq!(item(), item());
+        assert_eq!(guess_format(wasm), format, "{name}");
+    }
+    assert!(built_in("aos").is_none());
 }

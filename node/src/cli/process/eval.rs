@@ -1,4 +1,4 @@
-//! `weft process eval`: Lua for an aos process, and its answer in plain words.
+//! `weft process eval`: Lua for a Lua process, and its answer in plain words.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::cli::{
 /// `weft process eval`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The process has to be an aos process, and the key that signs its owner.
+The process has to be a Lua process (--module lua, aos), and the key that signs its owner's.
 
 Examples:
   weft process eval mine 'return 1 + 1'

@@ -20,8 +20,8 @@ use crate::cli::{
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  weft process send hello --action Increment
-  weft process send hello --action Increment --wait    and wait for the result
+  weft process send hello --action Ping
+  weft process send hello --action Ping --wait         and wait for the result
   weft process send bank --action Transfer --tag Recipient=ADDRESS --tag Quantity=10
   weft process send hello --action Increment --cast --wait
   weft process send hello --file letter.txt")]

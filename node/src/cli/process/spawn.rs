@@ -21,12 +21,13 @@ const NAMES_SEARCHED: usize = 1_000;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  weft process spawn --name hello                      the built-in example process
+  weft process spawn --name hello                      a Lua process; talk to it with weft repl hello
+  weft process spawn --module counter                  the example in C, which counts
   weft process spawn --module aos.wasm --name mine     publishes the file, then spawns it
   weft process spawn --module aos --tag Colour=blue    a module published under the name aos")]
 pub struct Spawn {
-    /// Id of a module, name of a published one, or a .wasm file to publish first
-    #[arg(long, value_name = "MODULE", default_value = module::EXAMPLE)]
+    /// Id of a module, name of a published or built-in one (lua, counter), or a .wasm file to publish first
+    #[arg(long, value_name = "MODULE", default_value = module::LUA)]
     module: String,
     /// A name for the process (tag Name)
     #[arg(long)]
@@ -73,8 +74,12 @@ impl Spawn {
             }),
             None => 0,
         };
-        let spawned =
-            Spawned { id, module, scheduler, elects: scheduler == network, example: self.module == module::EXAMPLE };
+        let next = match self.module.as_str() {
+            module::COUNTER => Next::Count,
+            module::LUA => Next::Talk,
+            _ => Next::Evaluate,
+        };
+        let spawned = Spawned { id, module, scheduler, elects: scheduler == network, next };
         Ok(spawned.report(&submitted, self.name.as_deref(), namesakes))
     }
 }
@@ -86,8 +91,17 @@ struct Spawned {
     scheduler: Id,
     /// The scheduler was left to the election.
     elects: bool,
-    /// It runs the built-in example.
-    example: bool,
+    next: Next,
+}
+
+/// What to try first with a new process.
+enum Next {
+    /// The counter counts.
+    Count,
+    /// Lua has a console.
+    Talk,
+    /// Other modules are mostly aos.
+    Evaluate,
 }
 
 impl Spawned {
@@ -108,10 +122,10 @@ impl Spawned {
             text.push_str(&format!("\n\n{namesakes} other process(es) have this name: commands need the id."));
         }
         let json = json!({ "id": id, "name": name, "module": module, "scheduler": scheduler, "submitted": submitted });
-        Done::new(text, json).next(if self.example {
-            format!("weft process send {called} --action Increment --wait")
-        } else {
-            format!("weft process eval {called} 'return 1 + 1'")
+        Done::new(text, json).next(match self.next {
+            Next::Count => format!("weft process send {called} --action Increment --wait"),
+            Next::Talk => format!("weft repl {called}"),
+            Next::Evaluate => format!("weft process eval {called} 'return 1 + 1'"),
         })
     }
 }

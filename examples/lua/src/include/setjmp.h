@@ -1,0 +1,1 @@
+/* Lua's ldo.c includes this header; errors unwind through the host instead (config.h). */
