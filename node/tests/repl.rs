@@ -30,6 +30,7 @@ fn a_lua_process_is_talked_to() {
     from_a_pipe(&net);
     as_json(&net, &id);
     at_a_terminal(&net);
+    two_processes_talk(&net);
     the_readme_is_true(&net, &id);
     net.stop();
 }
@@ -182,6 +183,46 @@ fn at_a_terminal(net: &Testnet) {
     });
     assert!(status.unwrap().success());
     assert!(fs::read_to_string(net.dir().join(".weft/history")).unwrap().contains("6 * 7"));
+}
+
+/// The Lua of the project's own README, which is there to be copied: a message to another process, and its answer; a
+/// process that makes another.
+fn two_processes_talk(net: &Testnet) {
+    let readme = include_str!("../../README.md");
+    let (_, pong) = readme.split_once("```lua\n").unwrap();
+    let (pong, _) = pong.split_once("```").unwrap();
+    let (_, ping) = readme.split_once("weft process eval ping 'Send").unwrap();
+    let (ping, _) = ping.split_once('\'').unwrap();
+    let (_, look) = readme.split_once("weft process eval ping 'return").unwrap();
+    let (look, _) = look.split_once('\'').unwrap();
+    spawned(net, "ping");
+    let answerer = spawned(net, "pong");
+    let lua = |process: &str, code: &str| {
+        let output = run(net, &["process", "eval", process, code], "");
+        assert!(output.status.success(), "{code}: {}{}", out(&output), err(&output));
+        out(&output)
+    };
+    lua("pong", pong);
+    lua("ping", &format!("Send{}", ping.replace("PONG-ID", &answerer)));
+    eventually("the answer of the other process", ANSWER, || {
+        // Before it comes, the Inbox ends with the process item, whose data is a space.
+        lua("ping", &format!("return{look}")).contains("pong to hello").then_some(())
+    });
+    lua(
+        "ping",
+        "Child = nil; local made = Spawn({ Data = 'Born = true', ['On-Boot'] = 'Data', Name = 'child', Authority = ao.authorities[1] }).receive(); Child = made.Process",
+    );
+    eventually("the notice of the new process", ANSWER, || {
+        lua("ping", "return Child or 'none'").lines().next().is_some_and(|id| id.trim().len() == 43).then_some(())
+    });
+    // It belongs to its parent: that one evaluates there, and nobody else.
+    lua(
+        "ping",
+        "Send({ Target = Child, Action = 'Eval', Data = \"Send({ Target = Owner, Action = 'Told', Data = 'born: ' .. tostring(Born) })\" })",
+    );
+    eventually("the child's word", ANSWER, || {
+        lua("ping", "return Inbox[#Inbox].Data").contains("born: true").then_some(())
+    });
 }
 
 /// The commands of the README, in an empty folder: the second block of shell is how it is built, and not for here.

@@ -23,6 +23,9 @@ use crate::{
 /// The messenger of AO's public test network, which aos names as the `Authority` of every process it spawns there.
 pub const WELL_KNOWN_AUTHORITY: &str = "fcoN_xJeisVsPXA-trzVAuIiqO3ydLQxM-L4XbrQKzY";
 
+/// The messenger that wao has built in, for the same purpose.
+pub const WAO_AUTHORITY: &str = "eNaLJLsMiWCSWvQKNbk_YT-9ydeWl9lrWwXxLVp9kcg";
+
 /// A tag as the module sees it.
 #[derive(Clone, Debug, Serialize)]
 struct JsonTag<'a> {
@@ -232,12 +235,13 @@ struct EnvJson<'a> {
 ///
 /// A process that lets the network elect its scheduler and names no `Authority` is shown one more tag, `Authority:
 /// <network address>`: it has put its trust in the network already, and without it two aos processes could not talk to
-/// each other. So is one that names nothing but [`WELL_KNOWN_AUTHORITY`], which aos gives every process whatever network it
-/// is for. A process that names any other `Authority` keeps exactly its own.
+/// each other. So is one that names nothing but [`WELL_KNOWN_AUTHORITY`] or [`WAO_AUTHORITY`], which aos and wao give every
+/// process whatever network it is for. A process that names any other `Authority` keeps exactly its own.
 pub fn env_json(process: &Party, module: &Party, network_address: &Id) -> String {
     let mut tags = process.tags.clone();
     let elected = tags.iter().any(|t| t.name == "Scheduler" && asks_for_election(&t.value, network_address));
-    let own_authority = tags.iter().any(|t| t.name == "Authority" && t.value != WELL_KNOWN_AUTHORITY);
+    let built_in = [WELL_KNOWN_AUTHORITY, WAO_AUTHORITY];
+    let own_authority = tags.iter().any(|t| t.name == "Authority" && !built_in.contains(&t.value.as_str()));
     if elected && !own_authority {
         tags.push(Tag::new("Authority", network_address.to_string()));
     }

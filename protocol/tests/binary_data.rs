@@ -11,7 +11,7 @@ use weft_protocol::{
     b64,
     crank::{self, Delivery},
     election::WELL_KNOWN_SCHEDULER,
-    message::{Content, Party, WELL_KNOWN_AUTHORITY, dry_run_json, env_json, message_json},
+    message::{Content, Party, WAO_AUTHORITY, WELL_KNOWN_AUTHORITY, dry_run_json, env_json, message_json},
     outcome::{Outcome, chain_start},
     terms::Terms,
 };
@@ -134,6 +134,7 @@ fn authorities(tags: &[(&str, &str)]) -> Vec<String> {
 fn d12_the_authority_that_aos_names_is_joined_by_the_network() {
     let (network, other) = (named("network").to_string(), named("other").to_string());
     let aos = WELL_KNOWN_AUTHORITY;
+    assert_eq!(authorities(&[("Scheduler", &network), ("Authority", WAO_AUTHORITY)]), [WAO_AUTHORITY, &network]);
     for elected in [network.as_str(), WELL_KNOWN_SCHEDULER] {
         let scheduler = ("Scheduler", elected);
         assert_eq!(authorities(&[scheduler]), [network.as_str()]);

@@ -1,8 +1,8 @@
 //! `weft repl`: a console for Lua processes, the box's own and aos. Each line becomes an `Eval` message; what the process
 //! prints meanwhile is shown as it comes.
 //!
-//! Where it sits: the command and its loop. `repl/` has where lines come from ([`input`]), when Lua is complete ([`lua`]),
-//! one evaluation ([`session`]) and the live feed ([`feed`]).
+//! Where it sits: the command and its loop. `repl/` has where lines come from (`input`), when Lua is complete (`lua`),
+//! one evaluation (`session`) and the live feed (`feed`).
 
 mod feed;
 mod input;

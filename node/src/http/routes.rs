@@ -184,8 +184,22 @@ pub(super) fn unknown_path(path: &str) -> ApiError {
     )
 }
 
+/// aoconnect glues `graphql` to a gateway's address whose path does not end in a slash.
+fn glued(path: &str) -> ApiError {
+    let shown: String = path.chars().take(LOOKED_AT).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "no route {shown:?}; GraphQL is at /graphql: give GATEWAY_URL without a path, or GRAPHQL_URL as a whole"
+        ),
+    )
+}
+
 /// The answer to a method that a route does not have.
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
+    if method == Method::POST && uri.path().ends_with("graphql") {
+        return glued(uri.path()).into_response();
+    }
     let allowed = classify(uri.path()).map_or("GET".to_owned(), |route| route.methods.join(", "));
     let method: String = method.as_str().chars().take(32).collect();
     ApiError::new(

@@ -9,6 +9,7 @@ mod engine;
 #[path = "../support/http.rs"]
 mod http;
 mod locator;
+mod messenger;
 #[path = "../support/modules.rs"]
 mod modules;
 #[path = "../support/npm.rs"]

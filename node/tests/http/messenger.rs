@@ -39,6 +39,37 @@ async fn an_entry_is_pushed_again_with_and_without_the_callers_result() {
 }
 
 #[tokio::test]
+async fn f16_clients_own_slips_are_understood() {
+    let fake = Fake::new();
+    let (pid, user) = process(&fake);
+    let ids: Vec<_> = (0..5).map(|n| fake.send(pid, &user, &[("Action", "Ping")], &[n]).id).collect();
+    let open = fake.open().await;
+    // Without `process-id`, as getMessages asks.
+    let page = open.json(&format!("/{pid}?from=0&to=9999999999999&limit=2")).await;
+    assert_eq!(page["edges"].as_array().unwrap().len(), 2);
+    // A cursor as the messenger unit puts it into the address: base64 with whatever it has in it.
+    let all = open.json(&format!("/results/{pid}?limit=6")).await;
+    let edges = all["edges"].as_array().unwrap();
+    for (at, edge) in edges.iter().enumerate().take(5) {
+        let cursor = edge["cursor"].as_str().unwrap();
+        let rest = open.json(&format!("/results/{pid}?limit=6&from={cursor}")).await;
+        assert_eq!(rest["edges"].as_array().unwrap()[..], edges[at + 1..]);
+    }
+    // An assignment posted to `/?`, an item to the bare address.
+    let (status, body) = open.post(&format!("/?process-id={pid}&assign={}", ids[0]), "").await;
+    assert_eq!(status, 202, "{body}");
+    let (status, _) = open.post(&format!("?process-id={pid}&assign={}", ids[0]), "").await;
+    assert_eq!(status, 202);
+    // A gateway's address with a path and no slash at its end.
+    for path in ["/gwgraphql", "/a/bgraphql"] {
+        let (status, body) = open.post(path, "{}").await;
+        assert_eq!(status, 404, "{body}");
+    }
+    let (_, body) = open.post("/gwgraphql", "{}").await;
+    assert!(body["error"].as_str().unwrap().contains("GATEWAY_URL"), "{body}");
+}
+
+#[tokio::test]
 async fn traces_tell_what_became_of_messages() {
     let fake = Fake::new();
     let (pid, user) = process(&fake);

@@ -166,3 +166,25 @@ fn the_common_blueprints_work_as_on_aos() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_message_costs_a_tenth_of_what_it_costs_aos() {
+    let engine = modules::engine(|_| {});
+    let (aos, lua) = (modules::aos(&engine), lua());
+    // Fuel of a ping, and of one with 100 KB of data: the JSON of aos is read by Lua.
+    let costs = |module: &Module| {
+        let mut process = Process::booted(module, &[], " ");
+        process.eval("Handlers.add('ping', Handlers.utils.hasMatchingTag('Action', 'Ping'), function(m) m.reply({ Data = 'pong' }) end)");
+        ["hi", &"x".repeat(100_000)].map(|data| {
+            let message = process.message(OTHER, OTHER, &[("Action", "Ping")], data);
+            process.apply(&message).fuel
+        })
+    };
+    on_evaluation_stack(|| {
+        let (theirs, ours) = (costs(&aos), costs(&lua));
+        println!("fuel of aos {theirs:?}, of lua {ours:?}");
+        assert!(ours[0] * 10 < theirs[0], "{ours:?} {theirs:?}");
+        assert!(ours[1] * 50 < theirs[1], "{ours:?} {theirs:?}");
+    })
+    .unwrap();
+}

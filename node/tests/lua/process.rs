@@ -1,8 +1,11 @@
 //! The message interface: trust, handlers, waiting, failures that leave no trace.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use weft_node::compute::{EvalErrorKind, Instance, on_evaluation_stack};
+use weft_node::compute::{EvalErrorKind, Instance, Reads, on_evaluation_stack};
 
 use super::*;
 
@@ -38,8 +41,7 @@ fn a_process_that_was_spawned_by_another_belongs_to_it() {
     let lua = lua();
     on_evaluation_stack(|| {
         let mut process = Process::new(&lua, &[("From-Process", PEER), ("On-Boot", "Data")]);
-        let boot = process.boot_message("Greeting = 'hi'; print('booted')");
-        let mut boot = boot;
+        let mut boot = process.boot_message("Greeting = 'hi'; print('booted')");
         boot["From"] = PEER.into();
         boot["Owner"] = AUTHORITY.into();
         assert_eq!(process.good(&boot)["Output"]["data"], "booted");
@@ -288,6 +290,33 @@ fn binary_data_arrives_and_leaves_whole() {
         let text = process.from_other("Echo", &[], "héllo 世界 😀");
         assert_eq!(text["Messages"][0]["Data"], "héllo 世界 😀");
         assert_eq!(text["Messages"][0].get("Data-Base64"), None::<&Value>);
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_the_log_carries_can_be_read_in_its_slot_and_only_there() {
+    let lua = lua();
+    on_evaluation_stack(|| {
+        let path = |id: &str| format!("/data/{id}");
+        let boot_code = "print('from the data item'); Booted = true";
+        let large = (0..40_000_u32).map(|n| (n % 251) as u8).collect::<Vec<u8>>();
+        let reads = |content: &[u8]| Arc::new(Reads::new([(path(PEER), Bytes::copy_from_slice(content))]));
+        let mut process = Process::new(&lua, &[("On-Boot", PEER)]);
+        let boot = process.boot_message(" ").to_string();
+        let env = process.env.clone();
+        let booted = process.instance.apply_reading(&boot, &env, &reads(boot_code.as_bytes()));
+        assert_eq!(booted.result.unwrap()["Output"]["data"], "from the data item");
+        let code = format!(
+            "local f = io.open('/data/{PEER}'); local size = f:seek('end'); local s = f:read('a'); f:close() return size .. ' ' .. #s .. ' ' .. require('.crypto').digest.sha2_256(s).asHex()"
+        );
+        let message = process.message(OWNER, OWNER, &[("Action", "Eval")], &code).to_string();
+        let read = process.instance.apply_reading(&message, &env, &reads(&large));
+        let hash: String = weft_protocol::Id::sha256(&large).as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(read.result.unwrap()["Output"]["data"], format!("40000 40000 {hash}"));
+        assert_eq!(process.eval(&format!("return tostring(Booted) .. tostring(io.open('/data/{PEER}'))")), "truenil");
+        assert!(process.error(&format!("return io.open('/data/{PEER}')")).contains("No such file"));
+        assert!(process.error("return io.open('x', 'w')").contains("Read-only"));
     })
     .unwrap();
 }

@@ -126,10 +126,11 @@ impl Terminal {
             self.keep_history();
             match line.trim() {
                 "" => {}
-                ".editor" => match self.editor_mode()? {
-                    Some(code) => return Ok(Line::Lua(code)),
-                    None => {}
-                },
+                ".editor" => {
+                    if let Some(code) = self.editor_mode()? {
+                        return Ok(Line::Lua(code));
+                    }
+                }
                 command if is_command(command) => return Ok(Line::Command(command.to_owned())),
                 _ => return Ok(Line::Lua(line)),
             }
