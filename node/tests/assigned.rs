@@ -117,12 +117,25 @@ fn items_of_any_key_are_assigned(out: &Value) {
     refused(out, "notLayerOne", 404, &["leave the base layer out"]);
 }
 
+/// What a read gave, on the node that evaluated and asked of another one.
+fn read<'a>(out: &'a Value, name: &str) -> &'a str {
+    assert!(out[name][0].get("Error").is_none(), "{name}: {}", out[name][0]);
+    assert_eq!(out[name][0]["Output"], out[name][1], "{name}: every node shows the same");
+    text(out, &format!("{name}/0/Output/data"))
+}
+
 fn reads_are_fixed(out: &Value) {
+    assert_eq!(read(out, "readData"), "14 from layer one");
+    assert_eq!(read(out, "readItem"), "13 from ethereum");
+    assert!(read(out, "readTx").contains("{\"format\":2"), "{}", out["readTx"]);
+    assert!(read(out, "readBlock").contains('{'), "{}", out["readBlock"]);
+    assert_eq!(read(out, "readNothing"), "no file", "what was not fixed for the slot is not there");
     refused(out, "unreadable", 422, &["/data/AAAA", "no node and no gateway knows"]);
     refused(out, "noBlock", 422, &["/block/999999999"]);
     refused(out, "noPath", 400, &["Weft-Read", "/etc/passwd", "/block/<height>"]);
     assert_eq!(tags(&out["note"]["assignment"], "Weft-Read"), [format!("/data/{} -", "A".repeat(43))]);
     assert_eq!(out["noteShown"]["File"], "no file");
+    assert_eq!(out["ownSlot"]["File"], "read in its own slot", "an assigned item can be read without being asked for");
     assert_eq!(tags(&out["bootLog"], "Weft-Read").len(), 1, "{}", out["bootLog"]);
     assert!(tags(&out["bootLog"], "Weft-Read")[0].starts_with(&format!("/data/{} ", text(out, "bootSource"))));
 }

@@ -85,7 +85,11 @@ const hear = `
       Name = msg.Tags and msg.Tags.Name or "none", File = File and File(msg.Id) or "" }))
   end)`;
 for (const process of [p, careful, a]) await evaluate(process, hear);
-const shown = async (process, id, ao_) => JSON.parse((await result(process, id, ao_)).Output.data);
+const shown = async (process, id, ao_) => {
+  const got = await result(process, id, ao_);
+  if (!got.Output?.data) throw new Error(`${id} of ${process} printed nothing: ${JSON.stringify(got)}`);
+  return JSON.parse(got.Output.data);
+};
 
 const small = out.small = await post({ data: 'from layer one' }, { Name: 'small' });
 out.pending = await assign(p, small, '&base-layer=');
@@ -121,7 +125,7 @@ out.manyShown = await shown(careful, out.many);
 out.notLayerOne = await assign(a, item, '&base-layer=');
 
 // Reads.
-const read = path => `local file = io.open("${path}", "r"); if not file then return "no file" end; local text = file:read("a"); file:close(); return #text .. " " .. text:sub(1, 30)`;
+const read = path => `local file = io.open("${path}", "r"); if not file then return "no file" end; local text = file:read(file:seek("end")); file:close(); return #text .. " " .. text:sub(1, 30)`;
 const twice = async (path, tags) => { const one = await evaluate(p, read(path), tags); return [one, (await elsewhere.result({ process: p, message: one.message })).Output]; };
 out.readData = await twice(`/data/${small}`, { 'Weft-Read': `/data/${small}` });
 out.readItem = await twice(`/data/${item}`, { 'Weft-Read': `/data/${item}` });
@@ -138,7 +142,7 @@ out.unreadable = await raw('x', { 'Weft-Read': `/data/${'A'.repeat(43)}` });
 out.noBlock = await raw('x', { 'Weft-Read': '/block/999999999' });
 out.noPath = await raw('x', { 'Weft-Read': '/etc/passwd' });
 // A process cannot be refused: its message comes, and there is no such file.
-await evaluate(p, `File = function (id) local file = io.open("/data/" .. id, "r"); local text = file and file:read("a") or "no file"; if file then file:close() end; return text:sub(1, 30) end`);
+await evaluate(p, `File = function (id) local file = io.open("/data/" .. id, "r"); local text = file and file:read(file:seek("end")) or "no file"; if file then file:close() end; return text:sub(1, 30) end`);
 await evaluate(a, `Send({ Target = "${p}", Action = "Note", Data = "n", ["Weft-Read"] = "/data/${'A'.repeat(43)}" })`);
 out.note = (await arrival(p, 'the note', m => tag(m, 'Action') === 'Note'));
 out.noteShown = await shown(p, out.note.message.id);
