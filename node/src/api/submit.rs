@@ -27,8 +27,8 @@ use crate::{
 const GOSSIPED_BYTES: usize = 60 << 10;
 
 /// How often a scheduler that cannot be reached is asked before its client is told so, and the pause in between.
-const TRIES: u32 = 3;
-const BREATH: Duration = Duration::from_millis(250);
+const TRIES: u32 = 5;
+const BREATH: Duration = Duration::from_millis(400);
 /// How long an accepted item is offered to its scheduler, and the pause in between.
 const KEEP_ASKING: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(500);

@@ -1,10 +1,11 @@
 //! The scheduler's and the compute unit's rows over a real network: one network, one step a row.
 
 use serde_json::{Value, json};
-use weft_protocol::{Id, b64};
+use weft_protocol::{Id, ans104::ItemBuilder, b64, election::WELL_KNOWN_SCHEDULER, message::WELL_KNOWN_AUTHORITY};
 
 use crate::{
     engine,
+    http::Http,
     locator::f01_a_process_s_scheduler_is_found_through_any_node,
     world::{World, user},
 };
@@ -15,6 +16,7 @@ fn scheduler_and_compute_rows_on_a_network_() {
     f01_a_process_s_scheduler_is_found_through_any_node(&world);
     r06_a_process_can_be_used_from_the_moment_it_is_spawned(&world);
     f12_dry_run_and_latest_answer_on_a_fresh_process(&world);
+    d11_a_process_as_aos_spawns_it_is_at_home(&world);
     f04_a_duplicate_is_answered_with_its_own_result(&world);
     f07_a_result_belongs_to_its_process(&world);
     f08_dry_runs_of_two_processes_and_of_two_states_are_not_mixed_up(&world);
@@ -44,6 +46,27 @@ fn r06_a_process_can_be_used_from_the_moment_it_is_spawned(world: &World) {
         let result = world.result((at + 2) % 3, process, message.id());
         assert_eq!(result["Output"]["data"], "1", "{result}");
     }
+}
+
+/// With the scheduler and the authority of AO's public test network built in.
+fn d11_a_process_as_aos_spawns_it_is_at_home(world: &World) {
+    let tags = [("Name", "aos"), ("Scheduler", WELL_KNOWN_SCHEDULER), ("Authority", WELL_KNOWN_AUTHORITY)];
+    let process = world.process_with(&tags);
+    let message = world.send(process, "Increment", b"1");
+    assert_eq!(world.result(1, process, message.id())["Output"]["data"], "1");
+    let view = world.get(2, &format!("/v1/processes/{process}"));
+    assert_eq!(view["election"]["committee"]["pinned"], false, "{view}");
+    // Somebody else's scheduler is still refused, with what to use instead.
+    let stranger = Id::sha256(b"a scheduler elsewhere").to_string();
+    let item = ItemBuilder::new()
+        .tag("Data-Protocol", "ao")
+        .tag("Type", "Process")
+        .tag("Module", world.module.to_string())
+        .tag("Scheduler", stranger)
+        .sign(&user())
+        .unwrap();
+    let refused = world.http.post(&world.net.door(0), item.raw().to_vec());
+    assert!(refused.status == 400 && refused.reason().contains(&world.net.address()), "{}", refused.text());
 }
 
 fn f12_dry_run_and_latest_answer_on_a_fresh_process(world: &World) {
@@ -188,4 +211,33 @@ fn r10_dry_runs_see_the_newest_state_and_are_bounded(world: &World) {
     assert!(status == 400 && reason.contains("Tags"), "{status} {reason}");
     let unknown = format!("{}/dry-run?process-id={}", world.net.door(0), user().key().address());
     assert_eq!(world.http.post_json(&unknown, &json!({ "Tags": [] })).status, 404);
+}
+
+/// A unit that starts again goes on from its own snapshot, and what it has evaluated is read and not evaluated.
+#[test]
+fn r05_a_restarted_unit_goes_on_from_its_snapshot_on_a_network_() {
+    let mut world = World::start(1);
+    let process = world.process("long");
+    let sent: Vec<Id> = (0..300_u16).map(|n| world.send(process, "Increment", &n.to_be_bytes()).id()).collect();
+    assert_eq!(world.result(0, process, sent[299])["Output"]["data"], "300");
+    let before = world.get(0, &format!("/v1/processes/{process}/results?limit=1000"));
+    world.net.kill_all();
+    world.net.resume();
+    // The old client's connections ended with the node.
+    world.http = Http::new();
+    assert_eq!(world.get(0, &format!("/v1/processes/{process}/results?limit=1000")), before, "read as it was signed");
+    assert_eq!(world.result(0, process, sent[7])["Output"]["data"], "8");
+    assert_eq!(world.replays(), Vec::<String>::new(), "nothing was evaluated to be read");
+    // Now the state is needed. The snapshot was taken with the batch that held slot 255, the end of the eighth window of 32.
+    assert_eq!(next_count(&world, process), "301");
+    let replayed = world.replays();
+    let from = |range: &String| range.split(['=', ' ']).nth(1).unwrap().parse::<u64>().unwrap();
+    assert!(replayed.len() <= 1 && replayed.iter().all(|range| from(range) >= 256), "{replayed:?}: not all 301");
+    let more = world.send(process, "Increment", b"more").id();
+    assert_eq!(world.result(0, process, more)["Output"]["data"], "301");
+    let early = world.dry_run(process, "Increment", Some(sent[20]));
+    assert_eq!(early["Output"]["data"], "22");
+    assert_eq!(world.replays().last().unwrap(), "from=0 to=22", "beside the live state");
+    assert_eq!(next_count(&world, process), "302");
+    world.stop();
 }

@@ -45,16 +45,18 @@ impl World {
 
     /// A process that the network elects a scheduler for.
     pub fn process(&self, name: &str) -> Id {
+        self.process_with(&[("Scheduler", &self.net.address()), ("Name", name)])
+    }
+
+    /// A process with these tags beside those that every process has.
+    pub fn process_with(&self, tags: &[(&str, &str)]) -> Id {
         let item = ItemBuilder::new()
             .tag("Data-Protocol", "ao")
             .tag("Variant", "ao.TN.1")
             .tag("Type", "Process")
-            .tag("Module", self.module.to_string())
-            .tag("Scheduler", self.net.address())
-            .tag("Name", name)
-            .data(b" ".to_vec())
-            .sign(&user())
-            .unwrap();
+            .tag("Module", self.module.to_string());
+        let item = tags.iter().fold(item, |item, (name, value)| item.tag(*name, *value));
+        let item = item.data(b" ".to_vec()).sign(&user()).unwrap();
         self.post(&item);
         item.id()
     }
@@ -105,7 +107,7 @@ impl World {
     /// What a counter would say to a message now, or after message `to`.
     pub fn dry_run(&self, process: Id, action: &str, to: Option<Id>) -> Value {
         let to = to.map(|to| format!("&to={to}")).unwrap_or_default();
-        let url = format!("{}/dry-run?process-id={process}{to}", self.net.door(1));
+        let url = format!("{}/dry-run?process-id={process}{to}", self.net.door(1 % self.net.nodes()));
         let message = json!({ "Owner": "1234", "Data": "1234", "Tags": [{ "name": "Action", "value": action }] });
         self.http.post_json(&url, &message).ok().json()
     }
@@ -115,6 +117,19 @@ impl World {
         let page = self.get(at, &format!("/{process}?process-id={process}&limit=1000"));
         assert_eq!(page["page_info"]["has_next_page"], false);
         page["edges"].as_array().unwrap().clone()
+    }
+
+    /// Over which slots the first node has replayed logs, in order, as its log says.
+    pub fn replays(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.net.dir().join("node-1/log")).unwrap();
+        let lines = log.lines().filter(|line| line.contains("replaying the log"));
+        let range = |line: &str| {
+            line.split(' ')
+                .filter(|word| word.starts_with("from=") || word.starts_with("to="))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        lines.map(range).collect()
     }
 
     /// Ends the network and sees that it ended well.

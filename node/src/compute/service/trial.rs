@@ -200,12 +200,11 @@ impl ComputeHandle {
     fn can_look_back(&self, process: Id, slot: u64) -> Result<(), Refusal> {
         let machine = &self.tools().machine;
         let kept = fold::stored_snapshot(self.tools(), process).map_or(0, |(at, _)| at);
-        let start = if kept <= slot.saturating_add(1) { kept } else { 0 };
-        let count = slot.saturating_add(1).saturating_sub(start);
+        let (start, count) = from_nearest(kept, slot);
         let too_far = |what: String| {
             let reason = format!(
                 "the state of {process} after slot {slot} is no longer kept, and {what} would have to be evaluated again for \
-                 it: ask for one of the first {LOOK_BACK} slots, or for slot {} and later ones",
+                 it: ask for one of the first {LOOK_BACK} slots, or of the {LOOK_BACK} from slot {} on",
                 kept.saturating_sub(1)
             );
             Err(Code::TooLarge.refuse(reason))
@@ -232,6 +231,14 @@ impl ComputeHandle {
             fold::forget(self.tools(), standing.seat).await;
         }
     }
+}
+
+/// Where a replay for the state after `slot` begins, when the newest snapshot stands just before slot `kept` (0: there is
+/// none), and over how many slots it goes.
+fn from_nearest(kept: u64, slot: u64) -> (u64, u64) {
+    let next = slot.saturating_add(1);
+    let start = if kept <= next { kept } else { 0 };
+    (start, next.saturating_sub(start))
 }
 
 #[cfg(test)]

@@ -26,3 +26,15 @@ fn all_processes_together_are_bounded() {
     drop(taken);
     assert!(turns.take(process(1_000)).is_ok());
 }
+
+#[test]
+fn a_look_back_begins_at_the_snapshot_unless_that_is_later() {
+    assert_eq!(from_nearest(0, 0), (0, 1));
+    assert_eq!(from_nearest(0, 299), (0, 300));
+    assert_eq!(from_nearest(256, 300), (256, 45));
+    assert_eq!(from_nearest(256, 256), (256, 1));
+    assert_eq!(from_nearest(256, 255), (256, 0), "the snapshot is that state");
+    assert_eq!(from_nearest(256, 254), (0, 255));
+    assert_eq!(from_nearest(512, 400), (0, 401), "out of reach: more than can be looked back");
+    assert_eq!(from_nearest(0, u64::MAX), (0, u64::MAX));
+}
