@@ -7,7 +7,6 @@ mod http;
 #[path = "support/modules.rs"]
 mod modules;
 #[path = "support/npm.rs"]
-#[allow(dead_code, reason = "the script is run here: it is talked to")]
 mod npm;
 #[path = "support/testnet.rs"]
 mod testnet;
