@@ -161,7 +161,7 @@ fn call_error(error: &CallError) -> DoorError {
             Code::TooLarge => ErrorKind::TooLarge,
             Code::UnknownProcess | Code::NotFound => ErrorKind::NotFound,
             Code::Forbidden => ErrorKind::Forbidden,
-            Code::BadModule => ErrorKind::Unprocessable,
+            Code::BadModule | Code::Unreadable | Code::NotSettled => ErrorKind::Unprocessable,
             Code::Timeout => ErrorKind::Timeout,
             Code::NotHere | Code::Capacity | Code::Unavailable | Code::Internal => ErrorKind::Unavailable,
         },
@@ -170,7 +170,12 @@ fn call_error(error: &CallError) -> DoorError {
         CallError::Refused(refusal) => refusal.reason.clone(),
         other => other.to_string(),
     };
-    let retry = (kind == ErrorKind::Unavailable).then_some(Duration::from_secs(1));
+    let retry = match error {
+        CallError::Refused(refusal) if Code::parse(&refusal.code) == Code::NotSettled => {
+            Some(Duration::from_millis(refusal.retry_after_ms))
+        }
+        _ => (kind == ErrorKind::Unavailable).then_some(Duration::from_secs(1)),
+    };
     DoorError { kind, reason, retry_after: retry }
 }
 
@@ -194,7 +199,17 @@ impl Door for Api {
     }
 
     async fn result(&self, process: Id, message: Id, wait: Duration) -> Result<SlotResult, DoorError> {
-        self.result_of(process, message, wait).await
+        self.result_of(process, message, Bytes::new(), wait).await
+    }
+
+    async fn read_outcome(
+        &self,
+        process: Id,
+        message: Id,
+        proof: Bytes,
+        wait: Duration,
+    ) -> Result<SlotResult, DoorError> {
+        self.result_of(process, message, proof, wait).await
     }
 
     async fn results(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {

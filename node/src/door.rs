@@ -258,6 +258,8 @@ pub struct Receipt {
     pub attestation: Option<Id>,
     /// The bundle's layer-1 transaction, once it is there.
     pub anchor: Option<Value>,
+    /// It is a cast: its outcome is given to its sender and the process's owner only.
+    pub cast: bool,
 }
 
 /// The node as its owner sees it (`/v1/status`, `weft status`).
@@ -347,11 +349,20 @@ pub trait Door: Clone + Send + Sync + 'static {
         exclude: Vec<String>,
         base_layer: bool,
     ) -> impl Future<Output = Result<Submitted, DoorError>> + Send;
-    /// The outcome of one message, waiting for its evaluation up to `wait`.
+    /// The outcome of one message, waiting for its evaluation up to `wait`. A cast's is forbidden: see
+    /// [`Door::read_outcome`]; in [`Door::results`] it is shown without its content, as `"Cast": true`.
     fn result(
         &self,
         process: Id,
         message: Id,
+        wait: Duration,
+    ) -> impl Future<Output = Result<SlotResult, DoorError>> + Send;
+    /// As [`Door::result`], with a signed item that proves the right to a cast's outcome (`weft_protocol::cast`).
+    fn read_outcome(
+        &self,
+        process: Id,
+        message: Id,
+        proof: Bytes,
         wait: Duration,
     ) -> impl Future<Output = Result<SlotResult, DoorError>> + Send;
     /// Waits up to `wait` until whatever is sealed of `process` now, up to slot `to_slot`, has been evaluated.

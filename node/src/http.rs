@@ -168,7 +168,7 @@ fn ao_routes<D: Door>() -> Router<App<D>> {
         .route("/{id}", get(scheduler::by_id::<D>))
         .route("/{pid}/latest", get(scheduler::latest::<D>))
         .route("/processes/{pid}", get(scheduler::record::<D>))
-        .route("/result/{id}", get(compute::result::<D>))
+        .route("/result/{id}", get(compute::result::<D>).post(compute::read_outcome::<D>))
         .route("/results/{pid}", get(compute::results::<D>))
         .route("/cron/{pid}", get(compute::cron::<D>))
         .route("/state/{pid}", get(compute::state))

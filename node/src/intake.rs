@@ -3,6 +3,8 @@
 //! Where it sits: called by the inbound router for peers and by nobody else (this node's own door asks through the network
 //! handle like everybody). Nothing a peer says is believed: signatures, ids, the election and crank proofs are checked here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use weft_protocol::{
     Id,
@@ -10,16 +12,27 @@ use weft_protocol::{
     assignment::{Assigned, Draft, check_exclude},
     crank::{self, CRANK_TAG, Delivery},
     cron,
+    message::{Content, is_excluded},
     network::Role,
+    reads::{self, ReadPath},
     refusal::Code,
+    terms::{Kind, Occasion, Terms},
     wire::{self, CrankProof, Refusal},
 };
 
 use crate::{
-    assigned::{FindError, Finder, Found, content_of_transaction},
+    assigned::{Asked, FindError, Finder, Found, ReadsError, Wanted, content_of_transaction},
     directory::Directory,
     scheduler::{Order, SchedulerHandle},
 };
+
+/// Longest that an item to be assigned may take to find: the order lane waits 10 s.
+const FIND: Duration = Duration::from_secs(8);
+/// What somebody who waits for confirmations is told to wait for each: some are mined in two seconds, on Arweave itself in
+/// two minutes.
+const PER_BLOCK_MS: u64 = 2_000;
+/// … and at most.
+const LONGEST_PAUSE_MS: u64 = 60_000;
 
 /// What the checks need. Cheap to clone.
 #[derive(Clone)]
@@ -86,9 +99,56 @@ impl Intake {
             Purpose::Process => self.own_spawn(&item)?,
             Purpose::Message(target) => self.own_process(&target)?,
         };
-        let draft = Draft { message: item.id(), crank, ..Draft::default() };
-        let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: request.proof };
+        self.order(process, &item, crank, request.proof).await
+    }
+
+    /// Orders a message or process item, with what it may read.
+    async fn order(
+        &self,
+        process: Id,
+        item: &DataItem,
+        crank: Option<String>,
+        proof: Option<CrankProof>,
+    ) -> Result<wire::Sealed, Refusal> {
+        let mut draft = Draft { message: item.id(), crank, ..Draft::default() };
+        let spent = item.raw().len().saturating_add(proof.as_ref().map_or(0, |proof| proof.entry.len()));
+        let (terms, reads) = self.terms(process, &draft, item, self.max_bytes().saturating_sub(spent)).await?;
+        draft.terms = terms;
+        let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), reads, proof };
         self.scheduler.order(order).await
+    }
+
+    /// What the scheduler signs about a message, with the contents it may read: at most `most` bytes.
+    async fn terms(
+        &self,
+        process: Id,
+        draft: &Draft,
+        item: &DataItem,
+        most: usize,
+    ) -> Result<(Terms, Vec<wire::Read>), Refusal> {
+        let owner = item.signer_address();
+        let occasion = Occasion::ahead(process, draft, item.tags(), &owner);
+        let is_process = occasion.kind == Kind::Process;
+        if draft.crank.is_none() {
+            reads::check_tags(item.tags(), is_process).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
+        }
+        let paths = occasion.reads();
+        // What has its slot is told that slot; nothing is fetched for it again.
+        if paths.is_empty() || self.has_slot(&process, draft)? {
+            return Ok((occasion.terms(Vec::new(), Vec::new()), Vec::new()));
+        }
+        let on_boot = item.tag("On-Boot").filter(|_| is_process).and_then(|id| id.parse().ok());
+        let asked = Asked { paths, optional: on_boot.map(ReadPath::Data), crank: draft.crank.as_deref(), most };
+        let (fixed, held) = self.finder.reads(asked).await.map_err(|error| refusal_of_reads(&error))?;
+        Ok((occasion.terms(Vec::new(), fixed), held))
+    }
+
+    fn has_slot(&self, process: &Id, draft: &Draft) -> Result<bool, Refusal> {
+        let log = self.scheduler.log();
+        let fault = |e: weft_storage::store::StoreError| Code::Internal.refuse(e.to_string());
+        let by_crank =
+            draft.crank.as_ref().map(|crank| log.slot_of_crank(process, crank)).transpose().map_err(fault)?;
+        Ok(by_crank.flatten().is_some() || log.slot_of(process, &draft.message).map_err(fault)?.is_some())
     }
 
     /// That this scheduler was elected for (or is pinned by) a spawn item.
@@ -154,30 +214,51 @@ impl Intake {
         check_exclude(&request.exclude).map_err(|why| Code::BadItem.refuse(why))?;
         self.own_process(&process)?;
         let crank = self.check_assign_crank(&request, process, tx)?;
-        let found = self.finder.find(&tx, request.base_layer).await.map_err(|error| match error {
-            FindError::NotFound(_) => Code::NotFound.refuse(error.to_string()),
-            FindError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
-        })?;
+        let wanted = Wanted {
+            base_layer: request.base_layer,
+            without_data: is_excluded(&request.exclude, "Data"),
+            depth: self.settlement_depth(&process),
+            most: self.max_bytes(),
+        };
+        let late = || FindError::Unavailable { what: tx.to_string(), reason: "no gateway gave it in time".into() };
+        let found = tokio::time::timeout(FIND, self.finder.find(&tx, wanted)).await.unwrap_or_else(|_| Err(late()));
+        let found = found.map_err(|error| refusal_of(&error, Code::NotFound))?;
         if let Found::Item(item) = &found
             && item.target() == Some(process)
             && matches!(purpose(item), Ok(Purpose::Message(_)))
         {
             return self.own_message(process, item).await;
         }
-        let (item, assigned, kind) = match found {
-            Found::Item(item) => (item.raw().clone(), Bytes::new(), Assigned::Item),
-            // What cannot be read from the log later would stop its process for good.
-            Found::Transaction(json) if content_of_transaction(&json, tx).is_none() => {
-                return Err(Code::BadItem.refuse(format!("transaction {tx} does not verify as the gateway gives it")));
+        let mut draft = Draft { message: tx, crank, ..Draft::default() };
+        let (item, assigned) = match found {
+            Found::Item(item) => {
+                draft.assigned = Some(Assigned::Item);
+                draft.terms = assigned_terms(process, &draft, &Content::of_item(&item), request.exclude);
+                (item.raw().clone(), Bytes::new())
             }
-            Found::Transaction(json) => (Bytes::new(), json, Assigned::BaseLayer),
+            Found::Transaction(json) => {
+                // What cannot be read from the log later would stop its process for good.
+                let content = content_of_transaction(&json, tx, &request.exclude).ok_or_else(|| {
+                    Code::BadItem.refuse(format!("transaction {tx} does not verify as the gateway gives it"))
+                })?;
+                draft.assigned = Some(Assigned::BaseLayer);
+                draft.terms = assigned_terms(process, &draft, &content, request.exclude);
+                (Bytes::new(), json)
+            }
         };
         if item.len().max(assigned.len()) > self.max_bytes() {
             return Err(Code::TooLarge
                 .refuse(format!("{tx} is larger than the {} bytes this network allows", self.max_bytes())));
         }
-        let draft = Draft { message: tx, exclude: request.exclude, crank, assigned: Some(kind), cron: None };
-        self.scheduler.order(Order { process, draft, item, assigned, proof: request.proof }).await
+        self.scheduler.order(Order { process, draft, item, assigned, reads: Vec::new(), proof: request.proof }).await
+    }
+
+    /// Confirmations that a transaction needs before this process is assigned it: what its tag `Settlement-Depth` says, else
+    /// what the network does.
+    fn settlement_depth(&self, process: &Id) -> u64 {
+        let located = self.directory.known(process);
+        let own = located.and_then(|located| located.item.tag("Settlement-Depth")?.parse().ok());
+        own.unwrap_or_else(|| self.directory.network().parameters().anchor.settlement_depth.into())
     }
 
     /// A message that is addressed to the process anyway takes its one slot as what it is. Otherwise whoever is first could
@@ -195,9 +276,7 @@ impl Intake {
                 "{message} comes out of a process: it is ordered when it is delivered with its proof"
             )));
         }
-        let draft = Draft { message, ..Draft::default() };
-        let order = Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: None };
-        self.scheduler.order(order).await
+        self.order(process, item, None, None).await
     }
 
     fn check_assign_crank(&self, request: &wire::Assign, process: Id, tx: Id) -> Result<Option<String>, Refusal> {
@@ -212,4 +291,30 @@ impl Intake {
             _ => Err(Code::BadProof.refuse("the proof is for another assignment")),
         }
     }
+}
+
+/// The terms of an existing item or transaction.
+fn assigned_terms(process: Id, draft: &Draft, content: &Content, exclude: Vec<String>) -> Terms {
+    Occasion::ahead(process, draft, &content.tags, &content.owner).terms(exclude, Vec::new())
+}
+
+/// A failed search as a refusal; `absent` is the code for what nobody has.
+fn refusal_of(error: &FindError, absent: Code) -> Refusal {
+    match error {
+        FindError::NotFound(_) => absent.refuse(error.to_string()),
+        FindError::TooLarge(_) => Code::TooLarge.refuse(error.to_string()),
+        FindError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
+        FindError::NotSettled { has, needs, .. } => {
+            let pause = needs.saturating_sub(*has).saturating_mul(PER_BLOCK_MS).min(LONGEST_PAUSE_MS);
+            Refusal { retry_after_ms: pause, ..Code::NotSettled.refuse(error.to_string()) }
+        }
+    }
+}
+
+fn refusal_of_reads(error: &ReadsError) -> Refusal {
+    let code = match error {
+        ReadsError::Full => Code::Capacity,
+        ReadsError::Path { error, .. } => Code::parse(&refusal_of(error, Code::Unreadable).code),
+    };
+    code.refuse(error.to_string())
 }

@@ -15,6 +15,7 @@ use weft_protocol::{
     wire::{self, LogEntry, Refusal},
 };
 
+mod casts;
 mod courier;
 mod lease;
 mod push;
@@ -98,7 +99,8 @@ impl MessengerHandle {
     /// first messenger drawn: whoever asks could not reach those before it.
     ///
     /// # Errors
-    /// A refusal: not evaluated within the wait (with the reason last seen), or a fault.
+    /// A refusal: not evaluated within the wait (with the reason last seen), a cast asked for with a proof that does not
+    /// hold, or a fault.
     pub async fn result(&self, query: &wire::ResultQuery) -> Result<wire::Result, Refusal> {
         let process = process_of(&query.process)?;
         let wait = Duration::from_millis(query.wait_ms.into()).min(MAX_WAIT);
@@ -119,9 +121,9 @@ impl MessengerHandle {
                 }
             }
         };
-        tokio::time::timeout(wait, found)
-            .await
-            .unwrap_or_else(|_| Err(Code::Timeout.refuse(self.why_not(&process, query.slot))))
+        let late = || Err(Code::Timeout.refuse(self.why_not(&process, query.slot)));
+        let result = tokio::time::timeout(wait, found).await.unwrap_or_else(|_| late())?;
+        casts::given(&self.tools, &process, result, &query.proof).await
     }
 
     /// Why a slot has no outcome yet.
@@ -130,13 +132,14 @@ impl MessengerHandle {
         format!("slot {slot} of process {process} is not evaluated yet{trouble}; it will be, ask again")
     }
 
-    /// Outcomes of a range of slots.
+    /// Outcomes of a range of slots; those of casts are withheld.
     ///
     /// # Errors
     /// A refusal: bad query or a fault of the store.
     pub fn results(&self, query: &wire::ResultsQuery) -> Result<wire::Results, Refusal> {
         let process = process_of(&query.process)?;
-        self.tools.store.results(&process, query).map_err(|e| Code::Internal.refuse(e.to_string()))
+        let page = self.tools.store.results(&process, query).map_err(|e| Code::Internal.refuse(e.to_string()))?;
+        Ok(wire::Results { results: page.results.into_iter().map(casts::shown).collect(), ..page })
     }
 
     /// Has a message tried out by the provider that holds the process's lease.

@@ -12,7 +12,7 @@ use weft_protocol::{
     Id,
     assignment::Draft,
     refusal::Code,
-    wire::{CrankProof, Refusal, Sealed},
+    wire::{CrankProof, Read, Refusal, Sealed},
 };
 
 mod cron;
@@ -44,11 +44,19 @@ pub struct Order {
     pub item: Bytes,
     /// The layer-1 transaction as JSON with its data, for such an assignment.
     pub assigned: Bytes,
+    /// What the slot may read, as the draft's terms fix it.
+    pub reads: Vec<Read>,
     /// Kept beside a cranked message.
     pub proof: Option<CrankProof>,
 }
 
 impl Order {
+    /// Bytes that it adds to the log, about.
+    fn size(&self) -> usize {
+        let reads = self.reads.iter().map(|read| read.content.len()).fold(0, usize::saturating_add);
+        self.item.len().saturating_add(self.assigned.len()).saturating_add(reads)
+    }
+
     /// Whether this is the process item itself, for slot 0.
     pub fn is_spawn(&self) -> bool {
         self.draft.message == self.process

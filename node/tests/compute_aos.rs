@@ -140,6 +140,8 @@ fn lua_meets_its_own_limits_first() {
         assert_eq!(aos.data(deep), "stack overflow");
         let gsub = "local function f() return string.gsub('a', 'a', f) end; local ok, e = pcall(f); return tostring(e):match('stack overflow')";
         assert_eq!(aos.data(gsub), "stack overflow");
+        // What a longjmp leaves is off the stack.
+        assert_eq!(aos.data("for i = 1, 50000 do pcall(error, 'x') end return 'alive'"), "alive");
         // The allocation fails, Lua says so, and nothing of it remains.
         let root = aos.instance.root().unwrap();
         let huge = aos.eval("return #string.rep('x', 1 << 30)");

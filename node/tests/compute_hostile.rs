@@ -63,6 +63,80 @@ fn deep_recursion() {
     assert_eq!(failure(&format!("(i64.add (i64.const 1) {call})")).0, EvalErrorKind::StackOverflow);
 }
 
+/// What a call of a function with one parameter, no locals and two operands costs, by the rule of the environment: 64 and 8
+/// for each value.
+const COST: u32 = 64 + 8 * 3;
+/// The call stack of the profile, in the same measure.
+const CALL_STACK: u32 = 4 << 20;
+
+/// A module whose `handle` goes `depth` calls deep, by this call of `$down`.
+fn deep(call: &str, depth: u32) -> Result<serde_json::Value, EvalErrorKind> {
+    let wat = format!(
+        r#"(module
+            (type $down (func (param i32)))
+            (memory (export "memory") 2)
+            (table 1 funcref) (elem (i32.const 0) $down)
+            (func (export "alloc") (param i32) (result i32) (i32.const 65536))
+            (func $down (type $down)
+                (if (i32.eq (local.get 0) (i32.const 1)) (then (return)))
+                {call})
+            (func (export "handle") (param i32 i32 i32 i32) (result i64) (call $down (i32.const {depth})) {FINE})
+            (data (i32.const 16) "{{\"ok\":true,\"response\":{{\"Output\":\"fine\"}}}}"))"#
+    );
+    let module = load(&wat).unwrap();
+    on_evaluation_stack(|| {
+        let mut instance = Instance::new(&module).unwrap();
+        let first = instance.apply("{}", "{}").result.map_err(|error| error.kind);
+        assert_eq!(
+            instance.apply("{}", "{}").result.map_err(|error| error.kind),
+            first,
+            "nothing is left of the first"
+        );
+        first
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_call_stack_ends_at_the_same_call_everywhere() {
+    let direct = "(call $down (i32.sub (local.get 0) (i32.const 1)))";
+    let most = CALL_STACK / COST;
+    assert_eq!(deep(direct, most).unwrap()["Output"], "fine");
+    assert_eq!(deep(direct, most + 1), Err(EvalErrorKind::StackOverflow));
+    let indirect = "(call_indirect (type $down) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0))";
+    // A call through the table may reach what is exported: `handle`, of four parameters and one operand, counts as well.
+    let most = (CALL_STACK - (64 + 8 * 5)) / COST;
+    assert_eq!(deep(indirect, most).unwrap()["Output"], "fine");
+    assert_eq!(deep(indirect, most + 1), Err(EvalErrorKind::StackOverflow));
+}
+
+#[test]
+fn a_chain_of_functions_that_is_too_long_is_refused() {
+    let chain = |length: usize| {
+        let calls: String = (0..length).map(|n| format!("(func $f{n} (call $f{}))", n + 1)).collect();
+        load(&format!(
+            r#"(module (memory (export "memory") 1) {calls} (func $f{length})
+                (func (export "alloc") (param i32) (result i32) (call $f0) (i32.const 0))
+                (func (export "handle") (param i32 i32 i32 i32) (result i64) (i64.const 0)))"#
+        ))
+    };
+    assert!(chain(1000).is_ok());
+    let refused = chain(10_000).unwrap_err();
+    assert!(matches!(&refused, LoadError::Unsupported(what) if what.contains("too long a chain")), "{refused}");
+}
+
+#[test]
+fn starting_is_safe_on_any_thread() {
+    let start = r#"(module (memory (export "memory") 1) (func $s (param i64) (call $s (local.get 0)) (drop (i64.const 1)))
+        (func $start (call $s (i64.const 0))) (start $start)
+        (func (export "alloc") (param i32) (result i32) (i32.const 0))
+        (func (export "handle") (param i32 i32 i32 i32) (result i64) (i64.const 0)))"#;
+    // A thread with less stack than the module could use.
+    let small = std::thread::Builder::new().stack_size(1 << 20);
+    let error = small.spawn(move || load(start).unwrap_err()).unwrap().join().unwrap();
+    assert!(matches!(error, LoadError::Start(_)), "{error}");
+}
+
 #[test]
 fn outputs_that_are_none() {
     assert_eq!(failure("(i64.const 0)").0, EvalErrorKind::BadOutput);

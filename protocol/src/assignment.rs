@@ -2,9 +2,9 @@
 //!
 //! An assignment is AO's assignment item (facts: AO wire reference §2.3): tags `Process, Epoch, Nonce, Hash-Chain,
 //! Block-Height, Timestamp, Data-Protocol, Type, Variant, Message, Exclude…`, here signed with ed25519 (type 2) and with
-//! three more tags of ours that AO readers ignore: `Weft-Crank` (the message is a checked crank of another process's
-//! outcome), `Weft-Assigned` (the slot holds an existing item, assigned by id) and `Weft-Cron` (the message is a tick of the
-//! process's own crons, [`crate::cron`]).
+//! more tags of ours that AO readers ignore: `Weft-Crank` (the message is a checked crank of another process's outcome),
+//! `Weft-Assigned` (the slot holds an existing item, assigned by id), `Weft-Cron` (the message is a tick of the process's own
+//! crons, [`crate::cron`]) and those of [`Terms`].
 //!
 //! [`Head`] is the whole state of an ordered log: next slot, last assignment, last timestamp, chain. It is used both ways:
 //! [`Head::next`] proposes what the scheduler signs, [`Head::advance`] checks what it is shown, so leader and follower run
@@ -16,6 +16,7 @@ use crate::{
     Id,
     ans104::{DataItem, ItemBuilder, SignError, Signer, Tag},
     cron::CRON_TAG,
+    terms::Terms,
 };
 
 /// `Exclude` values of one assignment at most.
@@ -61,14 +62,14 @@ pub struct Assignment {
     pub block_height: u64,
     /// Milliseconds; strictly growing within a process.
     pub timestamp: u64,
-    /// Members of the message that the process is not shown.
-    pub exclude: Vec<String>,
     /// The checked crank this message is: text form of [`crate::crank::CrankId`].
     pub crank: Option<String>,
     /// Set when the slot holds an existing item, assigned by id.
     pub assigned: Option<Assigned>,
     /// The tick of the process's own crons that this message is: text form of [`crate::cron::TickId`].
     pub cron: Option<String>,
+    /// What else the scheduler signs about the message.
+    pub terms: Terms,
 }
 
 /// An item that is no assignment, or one that does not follow from the log before it.
@@ -92,14 +93,14 @@ pub enum AssignmentError {
 pub struct Draft {
     /// The message's id.
     pub message: Id,
-    /// Members not shown to the process.
-    pub exclude: Vec<String>,
     /// The checked crank this is.
     pub crank: Option<String>,
     /// Set for an existing item, assigned by id.
     pub assigned: Option<Assigned>,
     /// The tick that this is.
     pub cron: Option<String>,
+    /// What else the scheduler signs about the message.
+    pub terms: Terms,
 }
 
 impl Assignment {
@@ -119,7 +120,7 @@ impl Assignment {
         if self.slot > 0 {
             tags.push(Tag::new("Message", self.message.to_string()));
         }
-        tags.extend(self.exclude.iter().map(|name| Tag::new("Exclude", name.clone())));
+        tags.extend(self.terms.tags());
         tags.extend(self.crank.iter().map(|id| Tag::new("Weft-Crank", id.clone())));
         match self.assigned {
             Some(Assigned::Item) => tags.push(Tag::new("Weft-Assigned", "item")),
@@ -150,11 +151,6 @@ impl Assignment {
             return Err(AssignmentError::Tag("Type"));
         }
         let (process, slot) = (id("Process")?, number("Nonce")?);
-        let exclude: Vec<String> =
-            item.tags().iter().filter(|t| t.name == "Exclude").map(|t| t.value.clone()).collect();
-        if exclude.len() > MAX_EXCLUDE {
-            return Err(AssignmentError::Tag("Exclude"));
-        }
         let assigned = match item.tag("Weft-Assigned") {
             None => None,
             Some("item") => Some(Assigned::Item),
@@ -168,10 +164,10 @@ impl Assignment {
             hash_chain: id("Hash-Chain")?,
             block_height: number("Block-Height")?,
             timestamp: number("Timestamp")?,
-            exclude,
             crank: item.tag("Weft-Crank").map(str::to_owned),
             assigned,
             cron: item.tag(CRON_TAG).map(str::to_owned),
+            terms: Terms::read(item).map_err(AssignmentError::Tag)?,
         })
     }
 }
@@ -218,10 +214,10 @@ impl Head {
             hash_chain: self.chain(),
             block_height,
             timestamp: now_ms.max(self.timestamp.saturating_add(1)),
-            exclude: draft.exclude,
             crank: draft.crank,
             assigned: draft.assigned,
             cron: draft.cron,
+            terms: draft.terms,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! An attestation is a data item (ed25519, type 2, no data) whose tags say: network, process, slot, message, assignment,
 //! module, engine profile, outcome hash, outcome chain before and after, outbox root, fuel; what the crank needs to
-//! recompute an outgoing item (the sender's `Scheduler` tag, the chain's first item); and, for a slot that ends a window,
-//! the state root.
+//! recompute an outgoing item (the sender's `Scheduler` tag, the chain's first item); for a slot that ends a window, the
+//! state root; and for a cast `Cast: true`: its outbox goes nowhere.
 
 use crate::{
     Id,
@@ -22,6 +22,8 @@ pub struct Attestation {
     pub pushed_for: Id,
     /// The process's `Scheduler` tag: spawned processes that name none get the same.
     pub scheduler: String,
+    /// The message is a cast: its outbox is not delivered, and its outcome is not for everybody.
+    pub cast: bool,
 }
 
 /// What was evaluated, by whom, on what.
@@ -87,6 +89,7 @@ impl Attestation {
             Tag::new("Scheduler", self.scheduler.clone()),
         ];
         tags.extend(verdict.state_root.map(|root| Tag::new("State-Root", root.to_string())));
+        tags.extend(self.cast.then(|| Tag::new("Cast", "true")));
         tags
     }
 
@@ -113,6 +116,11 @@ impl Attestation {
             Some(text) => Some(text.parse().map_err(|_| AttestationError("State-Root"))?),
             None => None,
         };
+        let cast = match item.tag("Cast") {
+            None => false,
+            Some("true") => true,
+            Some(_) => return Err(AttestationError("Cast")),
+        };
         Ok(Self {
             subject: Subject {
                 network: id("Network")?,
@@ -133,6 +141,7 @@ impl Attestation {
             },
             pushed_for: id("Pushed-For")?,
             scheduler: tag("Scheduler")?.to_owned(),
+            cast,
         })
     }
 }

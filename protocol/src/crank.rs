@@ -5,9 +5,11 @@
 //! often, delivers the same item with the same id, and a spawned process has the same id even if its messenger dies half
 //! way. The derived key proves nothing by itself; authority comes from the [`crate::wire::CrankProof`] beside the item,
 //! which [`verify`] checks: the attestations, the path to the outbox root, and that the item is exactly what the entry
-//! gives. Tag order and content follow AO's messenger (AO wire reference §3.3), with four differences, each for safety:
+//! gives. Tag order and content follow AO's messenger (AO wire reference §3.3), with these differences, each for safety:
 //! numbers and booleans in tag values become text instead of dropping the message; a foreign `From-Process` in a spawn is
-//! removed; `BaseLayer` and `Exclude` of assignments are kept; bytes that are no text can be sent as `Data-Base64`.
+//! removed; `BaseLayer` and `Exclude` of assignments are kept; bytes that are no text can be sent as `Data-Base64`; a
+//! message to an Ethereum address, which an item's target cannot hold, has it as its tag `Target`. The outbox of a cast
+//! goes nowhere.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -28,6 +30,9 @@ use crate::{
 /// Tag of every cranked item: its [`CrankId`]. An item that carries it is ordered only with a proof, so nobody can have a
 /// cranked item ordered as an unproven one before its courier comes.
 pub const CRANK_TAG: &str = "Weft-Crank";
+
+/// The address of a recipient that is no 32 bytes.
+const TARGET_TAG: &str = "Target";
 
 /// Processes named by one entry of `Assignments` at most.
 const MAX_TARGETS: usize = 64;
@@ -163,9 +168,12 @@ pub struct EntryError {
     pub reason: String,
 }
 
-/// All deliveries of an outcome that `attestation` covers, in order, and the entries that give none.
+/// All deliveries of an outcome that `attestation` covers, in order, and the entries that give none. A cast has neither.
 pub fn deliveries(attestation: &Attestation, outcome: &Outcome) -> (Vec<Outgoing>, Vec<EntryError>) {
     let (mut out, mut bad) = (Vec::new(), Vec::new());
+    if attestation.cast {
+        return (out, bad);
+    }
     let mut leaf = 0;
     let lists =
         [(Kind::Message, &outcome.messages), (Kind::Spawn, &outcome.spawns), (Kind::Assign, &outcome.assignments)];
@@ -247,21 +255,32 @@ fn finish(
     builder.tags(tags).sign(&id.signer(&attestation.subject.network)).map_err(|e| e.to_string())
 }
 
+/// `0x` and forty hexadecimal digits.
+fn is_ethereum(address: &str) -> bool {
+    address.strip_prefix("0x").is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 fn message(attestation: &Attestation, id: CrankId, entry: &Value) -> Result<DataItem, String> {
     const OWN: [&str; 5] = ["Data-Protocol", "Type", "From-Process", "From-Module", "Assignments"];
     let subject = &attestation.subject;
     let target = entry.get("Target").and_then(Value::as_str).ok_or("it has no Target")?;
     let mut builder = ItemBuilder::new().data(entry_data(entry)?);
-    // A target that is no 43-character id cannot stand in an item: an Ethereum wallet, say. The tag keeps it.
+    let mut tags = entry_tags(entry)?;
     match target.parse::<Id>() {
         Ok(target) => builder = builder.target(target),
-        Err(_) => return Err(format!("its Target {target:?} is neither a process nor an Arweave address")),
+        // An item's target has 32 bytes: an Ethereum wallet finds its messages by the tag.
+        Err(_) if is_ethereum(target) => {
+            tags.retain(|t| t.name != TARGET_TAG);
+            tags.insert(0, Tag::new(TARGET_TAG, target));
+        }
+        Err(_) => {
+            return Err(format!("its Target {target:?} is neither a process nor an Arweave or Ethereum address"));
+        }
     }
     if let Some(anchor) = entry.get("Anchor").and_then(Value::as_str).and_then(|a| a.as_bytes().try_into().ok()) {
         builder = builder.anchor(anchor);
     }
-    let mut tags: Vec<Tag> =
-        entry_tags(entry)?.into_iter().filter(|t| !OWN.contains(&t.name.as_str()) && t.name != "Pushed-For").collect();
+    tags.retain(|t| !OWN.contains(&t.name.as_str()) && t.name != "Pushed-For");
     tags.push(Tag::new("Data-Protocol", "ao"));
     tags.push(Tag::new("Type", "Message"));
     tags.push(Tag::new("From-Process", subject.process.to_string()));
@@ -378,6 +397,9 @@ pub fn verify(
     let fail = |reason: &str| ProofError(reason.to_owned());
     let kind = Kind::from_number(proof.kind).ok_or_else(|| fail("unknown kind of delivery"))?;
     let attestation = quorum_of(proof, network, quorum.max(1), may_attest)?;
+    if attestation.cast {
+        return Err(fail("the outcome is a cast's: its outbox goes nowhere"));
+    }
     let entry_text = std::str::from_utf8(&proof.entry).map_err(|_| fail("the entry is not text"))?;
     let entry = crate::canonical::parse(&proof.entry).map_err(|_| fail("the entry is not JSON"))?;
     let index = usize::try_from(proof.index).map_err(|_| fail("index too large"))?;

@@ -14,6 +14,7 @@ pub mod assignment;
 pub mod attestation;
 pub mod b64;
 pub mod canonical;
+pub mod cast;
 pub mod crank;
 pub mod cron;
 pub mod election;
@@ -25,7 +26,9 @@ pub mod merkle;
 pub mod message;
 pub mod network;
 pub mod outcome;
+pub mod reads;
 pub mod refusal;
+pub mod terms;
 pub mod wire;
 
 pub use id::Id;

@@ -115,6 +115,12 @@ fn json_tags(tags: &[Tag]) -> Vec<JsonTag<'_>> {
     tags.iter().map(|t| JsonTag { name: &t.name, value: &t.value }).collect()
 }
 
+/// Whether `name` is among excluded members, whatever the case: clients write `data` as often as `Data`. Only `Data`,
+/// `Tags`, `Signature` and `Anchor` can be left out; other names are kept in the log and change nothing.
+pub fn is_excluded(exclude: &[String], name: &str) -> bool {
+    exclude.iter().any(|excluded| excluded.eq_ignore_ascii_case(name))
+}
+
 /// The message text for slot `assignment.slot`. `cranked_owner` is the network address when the assignment says the
 /// message is a checked crank; the process then sees that as `Owner`. For a tick, the caller gives the process's owner as
 /// the content's: it is sender and owner of what its crons send, whatever their tags say.
@@ -123,7 +129,7 @@ pub fn message_json(content: &Content, assignment: &Assignment, cranked_owner: O
     let owner = network.as_deref().unwrap_or(&content.owner);
     let cron = assignment.cron.is_some();
     let from_process = content.tags.iter().find(|t| t.name == "From-Process" && !cron).map(|t| t.value.as_str());
-    let excluded = |name: &str| assignment.exclude.iter().any(|e| e == name);
+    let excluded = |name: &str| is_excluded(&assignment.terms.exclude, name);
     let data = String::from_utf8_lossy(&content.data);
     let binary = matches!(data, Cow::Owned(_));
     let tags: Vec<Tag> = content.tags.iter().filter(|t| t.name != "From" && t.name != "Owner").cloned().collect();

@@ -26,12 +26,16 @@ pub enum Code {
     Forbidden,
     /// The process's module cannot be used.
     BadModule,
+    /// The message wants to read something that does not exist.
+    Unreadable,
+    /// The transaction has too few confirmations yet.
+    NotSettled,
     /// A fault of this node.
     Internal,
 }
 
 impl Code {
-    const ALL: [(Self, &'static str); 12] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::BadItem, "bad_item"),
         (Self::TooLarge, "too_large"),
         (Self::NotHere, "not_here"),
@@ -43,6 +47,8 @@ impl Code {
         (Self::Unavailable, "unavailable"),
         (Self::Forbidden, "forbidden"),
         (Self::BadModule, "bad_module"),
+        (Self::Unreadable, "unreadable"),
+        (Self::NotSettled, "not_settled"),
         (Self::Internal, "internal"),
     ];
 
@@ -58,7 +64,7 @@ impl Code {
 
     /// Whether asking again unchanged is pointless.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::Capacity | Self::Timeout | Self::Unavailable | Self::Internal)
+        !matches!(self, Self::Capacity | Self::Timeout | Self::Unavailable | Self::NotSettled | Self::Internal)
     }
 
     /// The wire form with a `reason` for people.

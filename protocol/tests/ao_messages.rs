@@ -166,6 +166,7 @@ fn attested(golden: &Value, sender: &Value, outcome: &Outcome) -> Attestation {
         },
         pushed_for: id(&ids["firstId"]),
         scheduler: text(&ids["su"]).to_owned(),
+        cast: false,
     }
 }
 

@@ -7,6 +7,8 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Ed25519Signer, Profile},
     assignment::{Assigned, Assignment, AssignmentError, Draft, Head, MAX_EXCLUDE},
+    reads::{Read, ReadPath},
+    terms::Terms,
 };
 
 fn scheduler() -> Ed25519Signer {
@@ -21,13 +23,22 @@ fn drafts() -> impl Strategy<Value = Draft> {
     let assigned = prop_oneof![Just(None), Just(Some(Assigned::Item)), Just(Some(Assigned::BaseLayer))];
     let exclude = prop::collection::vec("[A-Za-z-]{1,10}", 0..MAX_EXCLUDE);
     let name = || prop::option::of("[a-z0-9/]{1,60}");
-    (any::<[u8; 32]>(), exclude, name(), assigned, name()).prop_map(|(id, exclude, crank, assigned, cron)| Draft {
-        message: Id::from_bytes(id),
-        exclude,
+    let message = any::<[u8; 32]>().prop_map(Id::from_bytes);
+    (message, name(), assigned, name(), terms(exclude)).prop_map(|(message, crank, assigned, cron, terms)| Draft {
+        message,
         crank,
         assigned,
         cron,
+        terms,
     })
+}
+
+fn terms(exclude: impl Strategy<Value = Vec<String>>) -> impl Strategy<Value = Terms> {
+    let hash = || any::<[u8; 32]>().prop_map(Id::from_bytes);
+    let read = (any::<u64>(), prop::option::of(hash()));
+    let reads = prop::collection::vec(read.prop_map(|(h, content)| Read { path: ReadPath::Block(h), content }), 0..4);
+    (exclude, reads, prop::option::of("[A-Za-z0-9_-]{1,43}"), prop::option::of(hash()))
+        .prop_map(|(exclude, reads, cast, pushed_for)| Terms { exclude, reads, cast, pushed_for })
 }
 
 fn spawn() -> Draft {

@@ -13,6 +13,7 @@ use weft_protocol::{
     election::WELL_KNOWN_SCHEDULER,
     message::{Content, Party, WAO_AUTHORITY, WELL_KNOWN_AUTHORITY, dry_run_json, env_json, message_json},
     outcome::{Outcome, chain_start},
+    terms::Terms,
 };
 
 const NOT_TEXT: &[u8] = &[0x66, 0xFF, 0x00, 0xC3, 0x28];
@@ -28,7 +29,8 @@ fn item(data: &[u8]) -> DataItem {
 fn shown(data: &[u8], slot: u64, exclude: &[&str]) -> Value {
     let content = Content::of_message(&item(data));
     let exclude = exclude.iter().map(|name| (*name).to_owned()).collect();
-    let draft = Draft { message: content.id, exclude, ..Draft::default() };
+    let terms = Terms { exclude, ..Terms::default() };
+    let draft = Draft { message: content.id, terms, ..Draft::default() };
     let assignment = Head { next_slot: slot, ..Head::empty(named("process")) }.next(draft, 2, 1);
     serde_json::from_str(&message_json(&content, &assignment, None)).unwrap()
 }
@@ -78,6 +80,7 @@ fn sent(members: Value) -> Result<Vec<u8>, String> {
         },
         pushed_for: named("message"),
         scheduler: String::new(),
+        cast: false,
     };
     match crank::deliveries(&attestation, &outcome) {
         (mut out, bad) if bad.is_empty() => match out.remove(0).delivery {

@@ -7,6 +7,8 @@ use weft_protocol::{
     ans104::Ed25519Signer,
     assignment::{Draft, Head, MAX_EXCLUDE, MAX_EXCLUDE_BYTES, check_exclude},
     outcome::{MAX_BYTES, Outcome},
+    reads::{MAX_READS, Read, ReadPath},
+    terms::Terms,
 };
 
 #[test]
@@ -23,7 +25,14 @@ fn the_most_that_may_be_excluded_can_be_signed() {
     let crank = Some(format!("{id}/{0}/3/{1}/{1}", u64::MAX, u32::MAX));
     let head = Head { next_slot: u64::MAX - 1, timestamp: u64::MAX - 2, ..Head::empty(id) };
     let assigned = Some(weft_protocol::assignment::Assigned::BaseLayer);
-    let draft = Draft { message: id, exclude: most, crank, assigned, cron: None };
+    let pushed_for = Some(id);
+    let terms = Terms { exclude: most, pushed_for, ..Terms::default() };
+    let draft = Draft { message: id, crank: crank.clone(), assigned, terms, ..Draft::default() };
+    head.next(draft, 0, u64::MAX).sign(&Ed25519Signer::from_seed([7; 32])).unwrap();
+    // A message excludes nothing, and an assigned item reads nothing.
+    let read = Read { path: ReadPath::Data(id), content: Some(id) };
+    let terms = Terms { reads: vec![read; MAX_READS], cast: Some(id.to_string()), pushed_for, ..Terms::default() };
+    let draft = Draft { message: id, crank, terms, ..Draft::default() };
     head.next(draft, 0, u64::MAX).sign(&Ed25519Signer::from_seed([7; 32])).unwrap();
 }
 

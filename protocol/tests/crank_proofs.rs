@@ -67,6 +67,7 @@ fn attest(outcome: &Outcome) -> Attestation {
         },
         pushed_for: named("first"),
         scheduler: network().to_string(),
+        cast: false,
     }
 }
 
@@ -328,5 +329,39 @@ proptest! {
         let path = path.into_iter().map(Bytes::from).collect();
         proof = CrankProof { kind, index, target, leaf, leaves, entry: entry.into(), path, ..proof };
         prop_assert!(verify(&proof, 1).is_err());
+    }
+}
+
+/// Not even somebody who was given the outcome of a cast, and has attestations of it, can have its outbox ordered.
+#[test]
+fn the_outbox_of_a_cast_goes_nowhere() {
+    let outcome = outcome();
+    let open = proven(&outcome, &[1]);
+    let attestation = Attestation { cast: true, ..attest(&outcome) };
+    let (out, bad) = crank::deliveries(&attestation, &outcome);
+    assert_eq!((out.len(), bad.len()), (0, 0));
+    for (one, mut proof) in open {
+        verify(&proof, 1).unwrap();
+        proof.attestations = vec![signed(&attestation, 1)];
+        let error = verify(&proof, 1).unwrap_err();
+        assert!(error.0.contains("cast"), "{:?}: {error}", one.id);
+    }
+}
+
+#[test]
+fn a_message_to_an_ethereum_wallet_names_it_in_a_tag() {
+    let wallet = "0x61FbF391b4b1f6ad3D3e4dE90B6A2e0aE5DfF0c4";
+    let forged = json!([{"name": "Target", "value": "0x00"}, {"name": "Action", "value": "Notice"}]);
+    let outcome = Outcome::from_response(&json!({"Messages": [{"Target": wallet, "Data": "hi", "Tags": forged}]}), 0);
+    let (one, proof) = &proven(&outcome, &[1])[0];
+    let Delivery::Item(item) = &one.delivery else { panic!() };
+    assert_eq!((item.target(), item.data().as_ref()), (None, b"hi".as_slice()));
+    let named: Vec<&str> = item.tags().iter().filter(|t| t.name == "Target").map(|t| t.value.as_str()).collect();
+    assert_eq!(named, [wallet], "and nothing else under that name");
+    assert!(same(&verify(proof, 1).unwrap().delivery, &one.delivery));
+    for none in ["0xabc", "0x61FbF391b4b1f6ad3D3e4dE90B6A2e0aE5DfF0cg", "61FbF391b4b1f6ad3D3e4dE90B6A2e0aE5DfF0c4", ""]
+    {
+        let outcome = Outcome::from_response(&json!({"Messages": [{"Target": none}]}), 0);
+        assert_eq!(crank::deliveries(&attest(&outcome), &outcome).1.len(), 1, "{none:?}");
     }
 }

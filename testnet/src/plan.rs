@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use weft_protocol::{
     Id, Network, NodeKey,
-    network::{Member, NetworkFile, NetworkParameters, Role},
+    network::{AnchorParameters, Member, NetworkFile, NetworkParameters, Role},
 };
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// The network's name in its network file.
 const NAME: &str = "weft-local";
+/// Confirmations that a layer-1 transaction needs to be assigned, unless its process says otherwise.
+const SETTLEMENT_DEPTH: u16 = 3;
 /// Each node's bond: equal, so that every node is drawn about as often.
 const BOND: u64 = 1_000;
 
@@ -196,11 +198,18 @@ fn decide(dir: &Path, saved: &Saved) -> Result<(Plan, NetworkFile), TestnetError
     let file = NetworkFile {
         name: NAME.to_owned(),
         boot: boot.into_iter().flatten().collect(),
-        parameters: NetworkParameters::default(),
+        parameters: parameters(),
         registry: nodes.iter().map(member).collect(),
     };
     let network = file.clone().validate()?;
     Ok((plan(dir, saved, nodes, &network), file))
+}
+
+/// The defaults, but for what would keep a person waiting: local blocks come every two seconds, and nobody reorganises them.
+fn parameters() -> NetworkParameters {
+    let defaults = NetworkParameters::default();
+    let anchor = AnchorParameters { settlement_depth: SETTLEMENT_DEPTH, ..defaults.anchor };
+    NetworkParameters { anchor, ..defaults }
 }
 
 fn plan(dir: &Path, saved: &Saved, nodes: Vec<PlannedNode>, network: &Network) -> Plan {

@@ -23,7 +23,7 @@ impl Api {
         supplied: Option<Value>,
         wait: Duration,
     ) -> Result<Vec<Pushed>, DoorError> {
-        let shown = self.result_of(process, message, wait).await?;
+        let shown = self.result_of(process, message, bytes::Bytes::new(), wait).await?;
         let (attestation, outcome) = attested(&shown.attestation, &shown.result)?;
         if let Some(supplied) = supplied {
             same_entry(&outcome, &supplied, number)?;

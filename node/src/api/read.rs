@@ -113,6 +113,7 @@ impl Api {
             provider: None,
             attestation: None,
             anchor: None,
+            cast: entry.assignment.terms.cast.is_some(),
         };
         let range = crate::door::ResultsRange { from_slot: slot, to_slot: slot, limit: 1, descending: false };
         if let Some(result) =
@@ -153,6 +154,7 @@ impl Api {
             provider: None,
             attestation: None,
             anchor: None,
+            cast: false,
         })
     }
 

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use bytes::Bytes;
+use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weft_protocol::{
     Id,
@@ -37,16 +38,28 @@ pub(super) const COPIES_KIB: usize = 2 << 20;
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Api {
-    pub(super) async fn result_of(&self, process: Id, message: Id, wait: Duration) -> Result<SlotResult, DoorError> {
+    /// The outcome of a message; a cast's only with `proof` of the right to it (empty: none).
+    pub(super) async fn result_of(
+        &self,
+        process: Id,
+        message: Id,
+        proof: Bytes,
+        wait: Duration,
+    ) -> Result<SlotResult, DoorError> {
         let slot = match self.recent(process, message) {
             Some(slot) => slot,
             None => self.slot_of(process, message).await?,
         };
-        self.result_at(process, slot, wait).await
+        let is_open = proof.is_empty();
+        let found = self.result_at(process, slot, proof, wait).await?;
+        match found.result.get("Cast") {
+            Some(_) if is_open => Err(DoorError::new(ErrorKind::Forbidden, whose_cast(&process, &found.message))),
+            _ => Ok(found),
+        }
     }
 
-    /// The outcome of a slot, waiting for its evaluation up to `wait`.
-    async fn result_at(&self, process: Id, slot: u64, wait: Duration) -> Result<SlotResult, DoorError> {
+    /// The outcome of a slot, waiting for its evaluation up to `wait`; of a cast, without `proof`, only that there is one.
+    async fn result_at(&self, process: Id, slot: u64, proof: Bytes, wait: Duration) -> Result<SlotResult, DoorError> {
         let located = self.locate(&process).await?;
         let messengers = self.behind().directory.messengers(&process, &located.scheduler);
         let until = Instant::now() + wait;
@@ -60,7 +73,8 @@ impl Api {
                 if left.is_zero() {
                     return Err(last);
                 }
-                match self.ask_result(*messenger, process, slot, left.min(ONE_ASK)).await {
+                let query = wire::ResultQuery { process: id_bytes(&process), slot, wait_ms: 0, proof: proof.clone() };
+                match self.ask_result(*messenger, query, left.min(ONE_ASK)).await {
                     Ok(result) => match self.slot_result(process, &located, &result) {
                         Ok(shown) if shown.slot == slot => return Ok(shown),
                         Ok(_) => last = DoorError::new(ErrorKind::BadGateway, "a messenger answered for another slot"),
@@ -70,6 +84,9 @@ impl Api {
                         last = call_error(&error);
                         break; // it is alive and at work: ask it again
                     }
+                    Err(error) if matches!(error.code(), Code::Forbidden | Code::BadItem) => {
+                        return Err(call_error(&error));
+                    }
                     Err(error) => last = call_error(&error),
                 }
             }
@@ -77,9 +94,14 @@ impl Api {
         }
     }
 
-    async fn ask_result(&self, to: NodeKey, process: Id, slot: u64, wait: Duration) -> Result<wire::Result, CallError> {
+    async fn ask_result(
+        &self,
+        to: NodeKey,
+        query: wire::ResultQuery,
+        wait: Duration,
+    ) -> Result<wire::Result, CallError> {
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        let query = wire::ResultQuery { process: id_bytes(&process), slot, wait_ms };
+        let query = wire::ResultQuery { wait_ms, ..query };
         let silent = || CallError::Unreachable { node: to, reason: "no answer in time".into() };
         tokio::time::timeout(wait + GRACE, self.behind().peers.result(to, query))
             .await
@@ -129,7 +151,7 @@ impl Api {
         let scheduler = self.locate(&process).await?.scheduler;
         let head = self.behind().peers.process(scheduler, &process).await.map_err(|e| call_error(&e))?;
         let last = to_slot.min(head.next_slot.saturating_sub(1));
-        self.result_at(process, last, wait).await.map(|_| last)
+        self.result_at(process, last, Bytes::new(), wait).await.map(|_| last)
     }
 
     /// Tries a message on the newest state, or on that after `slot`.
@@ -168,7 +190,7 @@ impl Api {
             ..wire::StateQuery::default()
         };
         let state = self.by_a_messenger(process, |to| self.behind().peers.state(to, query.clone())).await?;
-        let result = self.result_at(process, state.slot, ONE_ASK).await?;
+        let result = self.result_at(process, state.slot, Bytes::new(), ONE_ASK).await?;
         let wrong = |why: String| {
             DoorError::new(ErrorKind::BadGateway, format!("a provider gave a state that does not hold: {why}"))
         };
@@ -228,6 +250,20 @@ fn share_of(copies: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit,
     })
 }
 
+/// Why an outcome is not given, and how it is.
+fn whose_cast(process: &Id, message: &Id) -> String {
+    format!(
+        "message {message} is a cast: its outcome is given to its sender and to the process's owner only; POST \
+         /result/{message}?process-id={process} with a data item signed by one of them, with the tags Data-Protocol: weft, \
+         Type: Read-Outcome, Process, Message and Expires (in milliseconds, at most five minutes ahead)"
+    )
+}
+
+/// What everybody may see of a cast: that it was evaluated.
+fn withheld(fuel: u64) -> Value {
+    json!({ "Messages": [], "Assignments": [], "Spawns": [], "Output": "", "GasUsed": fuel, "Cast": true })
+}
+
 fn read_outcome(result: &wire::Result) -> Result<Value, DoorError> {
     serde_json::from_slice(&result.outcome)
         .map_err(|e| DoorError::new(ErrorKind::BadGateway, format!("an outcome is not JSON: {e}")))
@@ -249,23 +285,31 @@ impl Api {
         let signer = signer_key(&signed);
         let member = signer.as_ref().and_then(|key| network.member(key));
         let subject = &attestation.subject;
+        let is_withheld = attestation.cast && result.outcome.is_empty();
         let checks = [
             (member.is_some_and(|m| m.roles.contains(&Role::Compute)), "no compute node of the registry signed it"),
             (signer_key(&ordered) == Some(located.scheduler), "its assignment is not the scheduler's"),
             (subject.network == network.id() && subject.process == process, "it is of another process"),
             (subject.slot == result.slot && assignment.slot == result.slot, "it is of another slot"),
             (assignment.process == process && subject.assignment == ordered.id(), "it is of another assignment"),
-            (attestation.verdict.outcome == Id::sha256(&result.outcome), "the outcome is not the one signed"),
+            (
+                is_withheld || attestation.verdict.outcome == Id::sha256(&result.outcome),
+                "the outcome is not the one signed",
+            ),
         ];
         if let Some((_, why)) = checks.iter().find(|(holds, _)| !holds) {
             return Err(wrong((*why).to_owned()));
+        }
+        let mut outcome = if is_withheld { withheld(attestation.verdict.fuel) } else { read_outcome(result)? };
+        if let Some(members) = outcome.as_object_mut().filter(|_| attestation.cast) {
+            members.insert("Cast".to_owned(), true.into());
         }
         Ok(SlotResult {
             slot: result.slot,
             message: assignment.message,
             timestamp: assignment.timestamp,
             block_height: assignment.block_height,
-            result: read_outcome(result)?,
+            result: outcome,
             attestation: result.attestation.clone(),
             provider: signer.map(|key| key.to_string()).unwrap_or_default(),
             cron: assignment.cron.and_then(|text| text.parse().ok()).map(|tick: TickId| tick.cron()),

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
-use weft_protocol::Id;
+use weft_protocol::{
+    Id,
+    ans104::{ItemBuilder, Signer},
+    cast,
+};
 
 use super::exit::{CliError, CliResult, Exit};
 
@@ -21,6 +25,9 @@ const SLOW: Duration = Duration::from_secs(120);
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// How often a result that is not there yet is asked for again.
 const POLL: Duration = Duration::from_millis(250);
+
+/// How long a proof of the right to a cast's outcome is good for, in milliseconds.
+const PROOF_LASTS_MS: u64 = 60_000;
 
 /// A connection to one node.
 #[derive(Clone)]
@@ -108,6 +115,33 @@ impl Client {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// As [`Client::result`]; of a cast the outcome is asked for in the name of `signer`, which is called for only then.
+    pub async fn result_as<S>(&self, process: Id, message: Id, wait: Duration, signer: S) -> CliResult<Value>
+    where
+        S: FnOnce() -> CliResult<Box<dyn Signer>>,
+    {
+        let refused = match self.result(process, message, wait).await {
+            Err(error) if error.exit == Exit::Failed => error,
+            answer => return answer,
+        };
+        let receipt = self.get(&format!("/v1/processes/{process}/messages/{message}"), &[]).await;
+        if !receipt.is_ok_and(|receipt| receipt.get("cast") == Some(&Value::Bool(true))) {
+            return Err(refused);
+        }
+        let expires = crate::clock::now_ms().saturating_add(PROOF_LASTS_MS);
+        let tags = cast::proof_tags(&process, &message, expires);
+        let proof = ItemBuilder::new().tags(tags).sign(signer()?.as_ref());
+        let proof = proof.map_err(|e| CliError::new(Exit::Usage, e).fix("sign with another key file (--wallet)"))?;
+        let (path, query) = (format!("/result/{message}"), [("process-id", process.to_string())]);
+        let body = ("application/octet-stream", proof.raw().clone());
+        self.json(Method::POST, &path, &query, Some(body), SLOW).await.map_err(|error| match error.exit {
+            Exit::Failed => {
+                error.fix("sign with the key that sent the message, or the process's owner's (--wallet FILE)")
+            }
+            _ => error,
+        })
     }
 
     async fn json(

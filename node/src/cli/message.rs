@@ -56,6 +56,9 @@ impl Message {
         table.row(["slot", &receipt.get("slot").map(Value::to_string).unwrap_or_default()]);
         table.row(["receipt", &text("level")]);
         table.row(["sealed by", &who("scheduler")]).row(["assignment", &text("assignment")]);
+        if receipt.get("cast") == Some(&Value::Bool(true)) {
+            table.row(["cast", "yes: its result is given to its sender and the process's owner only"]);
+        }
         table.row(["attested by", &who("provider")]).row(["attestation", &text("attestation")]);
         let anchor = receipt.get("anchor").filter(|a| !a.is_null());
         table.row([

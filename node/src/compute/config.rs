@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weft_protocol::Id;
 
-/// Part of the native stack that wasm (and host functions that it calls) may use, in bytes.
-pub(crate) const MAX_WASM_STACK: usize = 4 << 20;
+/// Most bytes of call stack, as a module counts them itself (`rewrite/depth.rs`).
+pub(crate) const MAX_CALL_STACK: u32 = 4 << 20;
+/// Part of the native stack that wasm (and host functions that it calls) may use, in bytes. Never met: what a module counts is
+/// some multiple of what its frames take.
+pub(crate) const MAX_WASM_STACK: usize = 64 << 20;
 /// Most elements of a module's function table.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 /// Largest memory that an engine can be configured for, in bytes.
@@ -67,7 +70,7 @@ pub struct EngineProfile {
     pub max_memory_bytes: u64,
     /// Most bytes of returned JSON.
     pub max_output_bytes: u64,
-    /// Native stack of wasm in bytes.
+    /// Most bytes of call stack, as a module counts them itself: the same on every processor.
     pub max_stack_bytes: u64,
     /// Most elements of a table.
     pub max_table_elements: u64,
@@ -86,7 +89,7 @@ impl EngineProfile {
             fuel_per_slot: config.fuel_per_slot,
             max_memory_bytes: config.max_memory_bytes,
             max_output_bytes: config.max_output_bytes as u64,
-            max_stack_bytes: MAX_WASM_STACK as u64,
+            max_stack_bytes: u64::from(MAX_CALL_STACK),
             max_table_elements: MAX_TABLE_ELEMENTS as u64,
             canonical_nan: true,
             relaxed_simd: false,

@@ -102,8 +102,11 @@ impl Engine {
         abi::check_exports(&compiled, format)?;
         let pre = linker.instantiate_pre(&compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
         let module = Module::new(id, format, pre, config.clone());
-        let trial = Live::start(&module)?;
-        let image = resident::all_nonzero(trial.memory_bytes());
+        // The caller's thread may have any stack; what a module does when it starts is the module's.
+        let image = super::on_evaluation_stack(|| {
+            Live::start(&module).map(|trial| resident::all_nonzero(trial.memory_bytes()))
+        });
+        let image = image.map_err(|error| LoadError::Node(format!("no thread to start it on: {error}")))??;
         Ok(module.with_image(image))
     }
 }

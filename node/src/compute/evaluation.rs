@@ -35,8 +35,7 @@ pub enum EvalErrorKind {
     Trap,
     /// The fuel of the slot was used up.
     OutOfFuel,
-    /// The native call stack was used up. The depth at which this happens is fixed by the profile but, unlike
-    /// everything else, depends on the processor's architecture.
+    /// The call stack was used up, by the profile's measure.
     StackOverflow,
     /// The module called `exit` or `abort`.
     Exit,

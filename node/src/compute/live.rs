@@ -13,7 +13,7 @@ use super::{
     module::{LoadError, Module},
     prepare::global_name,
     reads::Reads,
-    rewrite::IN_FLIGHT,
+    rewrite::{CALL_DEPTH, IN_FLIGHT},
 };
 
 /// Why a checkpoint did not become an instance. Never the process's fault.
@@ -33,8 +33,10 @@ impl Live {
     /// A new instance, initialised as its format wants it.
     pub(crate) fn start(module: &Module) -> Result<Self, LoadError> {
         let (mut live, instance) = Self::instantiate(module)?;
-        live.abi.initialise(&mut live.store, &instance).map_err(start_failure)?;
-        Ok(live)
+        match live.abi.initialise(&mut live.store, &instance) {
+            Ok(()) => Ok(live),
+            Err(error) => Err(start_error(too_deep(&mut live.store, abi::failure(error)))),
+        }
     }
 
     /// An instance in the state of `checkpoint`. The initialisers do not run: all that they change is memory and
@@ -62,7 +64,8 @@ impl Live {
         if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
             return Err(LoadError::Start(HostError::Uncaught.to_string()));
         }
-        store.data_mut().set_in_flight(in_flight);
+        let depth = instance.get_global(&mut store, CALL_DEPTH);
+        store.data_mut().share(in_flight, depth);
         let abi = Abi::of(&mut store, &instance, module.format())?;
         Ok((Self { module: module.clone(), store, memory, globals, abi }, instance))
     }
@@ -115,7 +118,8 @@ impl Live {
         // The contents are not held longer than the slot.
         self.store.data_mut().begin(&Reads::none());
         let left = self.store.get_fuel().unwrap_or(0);
-        (result.map_err(|error| with_limit(error, budget)), budget.saturating_sub(left))
+        let result = result.map_err(|error| with_limit(too_deep(&mut self.store, error), budget));
+        (result, budget.saturating_sub(left))
     }
 
     pub(crate) fn memory_bytes(&self) -> &[u8] {
@@ -153,8 +157,22 @@ fn page_mut(data: &mut [u8], index: u32) -> Result<&mut [u8], RestoreError> {
         .ok_or_else(|| RestoreError("a page lies outside of its memory".to_owned()))
 }
 
+/// Tells a call stack that was used up from the trap by which the module says so.
+fn too_deep(store: &mut Store<Host>, error: EvalError) -> EvalError {
+    let depth = store.data().depth();
+    match depth.map(|global| global.get(&mut *store)) {
+        Some(Val::I32(-1)) if error.kind == EvalErrorKind::Trap => {
+            EvalError::new(EvalErrorKind::StackOverflow, wasmtime::Trap::StackOverflow.to_string())
+        }
+        _ => error,
+    }
+}
+
 fn start_failure(error: wasmtime::Error) -> LoadError {
-    let failure = abi::failure(error);
+    start_error(abi::failure(error))
+}
+
+fn start_error(failure: EvalError) -> LoadError {
     if failure.kind.is_outcome() { LoadError::Start(failure.message) } else { LoadError::Node(failure.message) }
 }
 

@@ -5,8 +5,9 @@
 //! a bounded number of operating-system threads, away from the network's tasks.
 //!
 //! What makes two nodes agree on a result is in [`EngineProfile`]: engine and version, fuel, limits and the host
-//! environment that a module sees (constant clock, UTC, no files, no environment). A process's state is its linear
-//! memory and its mutable globals; modules that could keep state elsewhere are refused when they are loaded.
+//! environment that a module sees (constant clock, UTC, no environment, no files but those that the log fixed for the
+//! message). A process's state is its linear memory and its mutable globals; modules that could keep state elsewhere are
+//! refused when they are loaded, and what a module does by other means (exceptions, recursion) is translated into these.
 
 mod abi;
 mod cache;
@@ -35,9 +36,9 @@ pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
 pub use reads::Reads;
 pub use weft_protocol::limits::Limits;
 
-/// Stack, in bytes, of a thread that evaluates messages. The part that wasm may use is fixed by the profile (4 MiB);
-/// the rest is for the host functions and the engine around it.
-pub const EVALUATION_STACK: usize = 16 << 20;
+/// Stack, in bytes, of a thread that evaluates messages. What a module may use of it is fixed by the profile and far less; the
+/// operating system gives a thread only what it touches.
+pub const EVALUATION_STACK: usize = config::MAX_WASM_STACK + (16 << 20);
 
 /// Runs `work` on a thread with [`EVALUATION_STACK`] and waits for it. [`Pool`] has such threads of its own; this is for
 /// tools and tests that drive an [`Instance`] directly.

@@ -1,11 +1,12 @@
 //! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
-//! exception instructions become plain ones, calls that count gas go, minified names become readable, mutable globals
-//! become reachable. Pure functions of the binary: every node compiles the same.
+//! exception instructions become plain ones, calls that count gas go, minified names become readable, recursion is counted,
+//! mutable globals become reachable. Pure functions of the binary: every node compiles the same.
 //!
 //! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
 //! them; the engine validates what comes out.
 
 mod binary;
+mod depth;
 mod exceptions;
 mod function;
 mod names;
@@ -13,6 +14,7 @@ mod names;
 use super::module::{LoadError, ModuleFormat};
 use binary::Binary;
 
+pub(crate) use depth::CALL_DEPTH;
 pub(crate) use exceptions::IN_FLIGHT;
 
 /// The import by which metered builds count what they do. Fuel does that here, for every module alike.
@@ -26,8 +28,9 @@ pub(crate) fn rewrite(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u8
         ModuleFormat::Emscripten32Early => names::readable(wasm)?,
         _ => None,
     };
-    let lowered = exceptions::lower(named.as_deref().unwrap_or(wasm))?;
-    Ok(lowered.or(named))
+    let lowered = exceptions::lower(named.as_deref().unwrap_or(wasm))?.or(named);
+    let bounded = depth::bound(lowered.as_deref().unwrap_or(wasm))?;
+    Ok(bounded.or(lowered))
 }
 
 /// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks

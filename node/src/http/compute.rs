@@ -18,7 +18,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::timeout,
 };
-use weft_protocol::Id;
+use weft_protocol::{Id, cast::MAX_PROOF_BYTES};
 
 use super::{
     body,
@@ -55,6 +55,26 @@ pub(super) async fn result<D: Door>(
     let message = id("message id in the path", &message)?;
     let process = params.need_id("process-id", "give the process that the message was sent to, as ?process-id=<id>")?;
     let found = app.door.result(process, message, RESULT_WAIT).await?;
+    Ok(Json(found.result))
+}
+
+/// `POST /result/{id}?process-id=`: the outcome of a cast, for whoever proves with a signed item that it is theirs to read.
+pub(super) async fn read_outcome<D: Door>(
+    State(app): State<App<D>>,
+    Segments(message): Segments<String>,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let message = id("message id in the path", &message)?;
+    let process = params.need_id("process-id", "give the process that the message was sent to, as ?process-id=<id>")?;
+    let held = body::read_item(&app, &headers, body).await?;
+    if held.bytes.len() > MAX_PROOF_BYTES {
+        let reason =
+            format!("body: {} bytes; a signed Read-Outcome item has at most {MAX_PROOF_BYTES}", held.bytes.len());
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
+    }
+    let found = app.door.read_outcome(process, message, held.bytes.clone(), RESULT_WAIT).await?;
     Ok(Json(found.result))
 }
 
@@ -243,7 +263,7 @@ fn connection(edges: Vec<Value>, more: bool) -> Value {
 
 fn edge(slot: &SlotResult, descending: bool) -> Value {
     let mut node = Map::new();
-    for name in ["Messages", "Assignments", "Spawns", "Output"] {
+    for name in ["Messages", "Assignments", "Spawns", "Output", "Cast"] {
         if let Some(value) = slot.result.get(name) {
             node.insert(name.to_owned(), value.clone());
         }

@@ -63,7 +63,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("/push/{id}/{number}", &["POST"], Class::Wait),
     route("/push-result/{id}/{number}", &["POST"], Class::Wait),
     route("/processes/{pid}", &["GET"], Class::Work),
-    route("/result/{id}", &["GET"], Class::Wait),
+    route("/result/{id}", &["GET", "POST"], Class::Wait),
     route("/results/{pid}", &["GET"], Class::Wait),
     route("/cron/{pid}", &["GET"], Class::Wait),
     route("/state/{pid}", &["GET"], Class::Wait),

@@ -38,6 +38,9 @@ const UNDER_WAY: usize = 128;
 /// First and longest wait before a delivery is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// Longest that a scheduler can have a delivery wait before it is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// An outgoing item on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Parcel {
@@ -59,9 +62,13 @@ impl Parcel {
         wire::Submit { item: bytes::Bytes::new(), proof: Some(self.proof.clone()) }
     }
 
-    /// What the deliveries are kept in order by: the process (or wallet) they go to.
+    /// What the deliveries are kept in order by: the process (or wallet) they go to. A layer-1 transaction may have to wait
+    /// for its confirmations: nothing waits behind it.
     fn lane(&self) -> Id {
         match &self.outgoing.delivery {
+            Delivery::Assign { process, tx, base_layer: true, .. } => {
+                Id::sha256(&[process.as_bytes().as_slice(), tx.as_bytes()].concat())
+            }
             Delivery::Assign { process, .. } => *process,
             Delivery::Item(item) => match self.outgoing.id.kind {
                 Kind::Spawn => item.id(),
@@ -86,7 +93,8 @@ impl CourierHandle {
 /// What became of one try.
 pub(super) enum Tried {
     Answered(Delivered, String),
-    Later(String),
+    /// Why not yet, and how long whoever said so wants to be left alone.
+    Later(String, Duration),
 }
 
 type Try = BoxFuture<'static, Result<(Id, Tried), StoreError>>;
@@ -167,8 +175,8 @@ impl Courier {
 
     fn on_tried(&mut self, (lane, tried): (Id, Tried)) {
         let wait = match tried {
-            Tried::Later(why) => {
-                let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
+            Tried::Later(why, asked) => {
+                let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1)).max(asked);
                 tracing::debug!(target = %lane, why, ?wait, "delivery waits");
                 if self.is_filled(CROWDED) {
                     return self.give_up(&lane);
@@ -241,18 +249,17 @@ pub(super) async fn to_scheduler(tools: &Tools, parcel: &Parcel) -> Option<Tried
             Err(error) => Tried::Answered(Delivered::Refused, format!("spawn refused: {error}")),
         },
         Delivery::Item(item) => {
-            let target = item.target().unwrap_or_default();
-            // An address of a key is no process: no scheduler needs to be asked.
-            if crate::verified::is_signer(&target) {
+            // An address of a key is no process, and what no item's target holds neither: no scheduler needs to be asked.
+            let Some(target) = item.target().filter(|target| !crate::verified::is_signer(target)) else {
                 return None;
-            }
+            };
             match tools.directory.locate(&target).await {
                 Ok(located) => {
                     let answer = tools.peers.submit(located.scheduler, parcel.submit()).await;
                     answered(answer, |s| format!("delivered to {target} as slot {}", s.slot))
                 }
                 Err(LocateError::NotFound(_)) => return None,
-                Err(error) => Tried::Later(error.to_string()),
+                Err(error) => Tried::Later(error.to_string(), Duration::ZERO),
             }
         }
         Delivery::Assign { process, tx, exclude, base_layer } => match tools.directory.locate(process).await {
@@ -268,7 +275,7 @@ pub(super) async fn to_scheduler(tools: &Tools, parcel: &Parcel) -> Option<Tried
                 answered(answer, |s| format!("assigned {tx} to {process} as slot {}", s.slot))
             }
             Err(LocateError::NotFound(_)) => return None,
-            Err(error) => Tried::Later(error.to_string()),
+            Err(error) => Tried::Later(error.to_string(), Duration::ZERO),
         },
     };
     Some(tried)
@@ -276,13 +283,14 @@ pub(super) async fn to_scheduler(tools: &Tools, parcel: &Parcel) -> Option<Tried
 
 /// No scheduler knows the target: it is a wallet, and the message goes to Arweave only.
 async fn to_wallet(tools: &Tools, item: &weft_protocol::ans104::DataItem) -> Tried {
-    let target = item.target().unwrap_or_default();
+    let target = item.target().map(|target| target.to_string());
+    let target = target.or_else(|| item.tag("Target").map(str::to_owned)).unwrap_or_default();
     let Some(anchor) = &tools.anchor else {
         return Tried::Answered(Delivered::Done, format!("{target} is no process here and this node anchors nothing"));
     };
     match anchor.enqueue(vec![item.clone()]).await {
         Ok(()) => Tried::Answered(Delivered::Done, format!("to wallet {target}: goes to Arweave")),
-        Err(error) => Tried::Later(error.to_string()),
+        Err(error) => Tried::Later(error.to_string(), Duration::ZERO),
     }
 }
 
@@ -292,6 +300,12 @@ fn answered(answer: Result<wire::Sealed, CallError>, text: impl FnOnce(&wire::Se
         Err(CallError::Refused(refusal)) if refusal.is_final && Code::parse(&refusal.code) != Code::UnknownProcess => {
             Tried::Answered(Delivered::Refused, format!("delivery refused: {}", refusal.reason))
         }
-        Err(error) => Tried::Later(error.to_string()),
+        Err(error) => {
+            let asked = match &error {
+                CallError::Refused(refusal) if Code::parse(&refusal.code) == Code::NotSettled => refusal.retry_after_ms,
+                _ => 0,
+            };
+            Tried::Later(error.to_string(), Duration::from_millis(asked).min(LONGEST_PAUSE))
+        }
     }
 }

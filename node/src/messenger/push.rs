@@ -87,7 +87,7 @@ impl MessengerHandle {
         let (end, text) = match to_scheduler(&self.tools, parcel).await {
             Some(Tried::Answered(Delivered::Done, text)) => (PushEnd::Done, text),
             Some(Tried::Answered(Delivered::Refused, text)) => (PushEnd::Refused, text),
-            Some(Tried::Later(text)) => (PushEnd::Later, text),
+            Some(Tried::Later(text, _)) => (PushEnd::Later, text),
             None => no_process(&parcel.outgoing.delivery),
         };
         Pushed { id: id_of(&parcel.outgoing), end, text }
@@ -118,7 +118,8 @@ fn id_of(one: &Outgoing) -> Id {
 fn no_process(delivery: &Delivery) -> (PushEnd, String) {
     match delivery {
         Delivery::Item(item) => {
-            let wallet = item.target().unwrap_or_default();
+            let wallet = item.target().map(|target| target.to_string());
+            let wallet = wallet.or_else(|| item.tag("Target").map(str::to_owned)).unwrap_or_default();
             let text = "its messages go to Arweave with the messenger that delivers them, and are not pushed again";
             (PushEnd::Done, format!("{wallet} is a wallet: {text}"))
         }

@@ -214,6 +214,15 @@ impl Worker {
                     "it is about another message",
                 ),
                 (Some(subject.module) == located.module(), "another module was run"),
+                (
+                    attestation.pushed_for == assigned.terms.pushed_for.unwrap_or(assigned.message),
+                    "Pushed-For is not the message's",
+                ),
+                (
+                    attestation.scheduler == located.item.tag("Scheduler").unwrap_or_default(),
+                    "Scheduler is not the process's",
+                ),
+                (attestation.cast == assigned.terms.cast.is_some(), "it is wrong about whether the message is a cast"),
                 (verdict.outcome == outcome.hash(), "the outcome is not the one signed"),
                 (verdict.outbox_root == outcome.outbox_root(), "the outbox root is wrong"),
                 (verdict.chain_before == chain, "it does not continue the outcome chain"),

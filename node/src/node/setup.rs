@@ -30,7 +30,7 @@ use crate::{
     activity::ActivityLog,
     anchor::{self, AnchorConfig, AnchorHandle},
     api::{Api, Behind, Gauges, Identity},
-    assigned::Finder,
+    assigned::{Fetches, Finder},
     compute::{
         Engine, EngineConfig, Pool, PoolConfig,
         service::{ComputeHandle, ComputeTools, Machine, Modules, ResultStore},
@@ -391,8 +391,14 @@ async fn build(
         // The scheduler has ended: its own task says why.
         std::future::pending().await
     });
-    let finder =
-        Finder { network: checked.network.clone(), peers: peers.clone(), log: stores.log.clone(), gateway, fresh };
+    let finder = Finder {
+        network: checked.network.clone(),
+        peers: peers.clone(),
+        log: stores.log.clone(),
+        gateway,
+        fresh,
+        fetches: Fetches::default(),
+    };
     let intake = Intake { directory: directory.clone(), scheduler: ordering, finder: finder.clone() };
     let services = inbound::Services {
         intake,

@@ -16,6 +16,7 @@ use weft_protocol::{
     assignment::{Assignment, Draft},
     cron::{self, MAX_PROCESSES, Moment, Tick, Timetable},
     refusal::Code,
+    terms::Occasion,
     wire::Refusal,
 };
 use weft_storage::store::StoreError;
@@ -134,9 +135,17 @@ impl Crons {
 
 fn order(table: &Timetable, tick: Tick) -> Option<Due> {
     let item = table.item(&tick)?;
-    let draft = Draft { message: item.id(), cron: Some(tick.id.to_string()), ..Draft::default() };
-    let order =
-        Order { process: table.process(), draft, item: item.raw().clone(), assigned: Bytes::new(), proof: None };
+    let mut draft = Draft { message: item.id(), cron: Some(tick.id.to_string()), ..Draft::default() };
+    // A tick is the process's own word: whose key made its item says nothing.
+    draft.terms = Occasion::ahead(table.process(), &draft, item.tags(), "").terms(Vec::new(), Vec::new());
+    let order = Order {
+        process: table.process(),
+        draft,
+        item: item.raw().clone(),
+        assigned: Bytes::new(),
+        reads: Vec::new(),
+        proof: None,
+    };
     Some(Due { tick, order })
 }
 

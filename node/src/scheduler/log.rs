@@ -15,6 +15,7 @@ use weft_protocol::{
     assignment::{Assigned, Assignment, Head},
     cron::{self, Class, TickId},
     message::Content,
+    terms::Occasion,
     wire::{LogEntry, LogPage, SealedBatch},
 };
 use weft_storage::store::{Direction, IndexBatch, Position, Reducer, Store, StoreError};
@@ -44,10 +45,20 @@ impl StoredEntry {
     }
 }
 
-/// What the module is shown of an entry; `None` if its item cannot be read or is not the one assigned.
+/// What the module is shown of an entry; `None` if its item cannot be read or is not the one assigned, or if the assignment
+/// says of it what is not so.
 pub fn entry_content(wire: &LogEntry, assignment: &Assignment) -> Option<Content> {
+    let content = item_content(wire, assignment)?;
+    let occasion = Occasion::of(assignment, &content.tags, &content.owner);
+    let holds = assignment.terms.fit(&occasion) && crate::assigned::checked_reads(wire, assignment);
+    holds.then_some(content)
+}
+
+fn item_content(wire: &LogEntry, assignment: &Assignment) -> Option<Content> {
     match assignment.assigned {
-        Some(Assigned::BaseLayer) => crate::assigned::content_of_transaction(&wire.assigned, assignment.message),
+        Some(Assigned::BaseLayer) => {
+            crate::assigned::content_of_transaction(&wire.assigned, assignment.message, &assignment.terms.exclude)
+        }
         kind => {
             let item = crate::verified::item(wire.item.clone(), Profile::History).ok()?;
             let content = if kind.is_some() { Content::of_item(&item) } else { Content::of_message(&item) };

@@ -135,7 +135,7 @@ impl Scheduler {
             let mut part = Vec::with_capacity(waiting.len());
             let mut size = 0_usize;
             for command in waiting.drain(..) {
-                let more = command.order.item.len().saturating_add(command.order.assigned.len());
+                let more = command.order.size();
                 if size.saturating_add(more) > super::MAX_BATCH_BYTES && !part.is_empty() {
                     self.seal(std::mem::take(&mut part)).await?;
                     size = 0;
@@ -281,8 +281,13 @@ impl Scheduler {
             duplicate: false,
             timestamp_ms: assignment.timestamp,
         };
-        let entry =
-            LogEntry { assignment: item.raw().clone(), item: order.item, assigned: order.assigned, proof: order.proof };
+        let entry = LogEntry {
+            assignment: item.raw().clone(),
+            item: order.item,
+            assigned: order.assigned,
+            proof: order.proof,
+            reads: order.reads,
+        };
         let batch = SealedBatch {
             process: id_bytes(&order.process),
             scheduler: key_bytes(&self.signer.key()),

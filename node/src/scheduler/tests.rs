@@ -37,7 +37,7 @@ fn item(name: &str) -> DataItem {
 
 fn order(process: Id, item: &DataItem) -> Order {
     let draft = Draft { message: item.id(), ..Draft::default() };
-    Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), proof: None }
+    Order { process, draft, item: item.raw().clone(), assigned: Bytes::new(), reads: Vec::new(), proof: None }
 }
 
 struct Running {

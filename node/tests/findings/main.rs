@@ -14,6 +14,7 @@ mod messenger;
 mod modules;
 #[path = "../support/npm.rs"]
 mod npm;
+mod scheduler;
 #[path = "../support/testnet.rs"]
 mod testnet;
 mod units;

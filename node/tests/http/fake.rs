@@ -356,6 +356,19 @@ impl Door for Fake {
         })
     }
 
+    async fn read_outcome(
+        &self,
+        process: Id,
+        message: Id,
+        proof: Bytes,
+        wait: Duration,
+    ) -> Result<SlotResult, DoorError> {
+        if DataItem::parse_verified(proof, Profile::Strict).is_err() {
+            return Err(DoorError::new(ErrorKind::Forbidden, "the proof does not hold"));
+        }
+        self.result(process, message, wait).await
+    }
+
     async fn results(&self, process: Id, range: ResultsRange) -> Result<ResultsPage, DoorError> {
         self.with(process, |log| {
             let slots = 0..log.entries.len();
@@ -463,6 +476,7 @@ impl Door for Fake {
             provider,
             attestation,
             anchor,
+            cast: false,
         })
     }
 

@@ -195,6 +195,19 @@ impl Transaction {
         Self { content, ..self.clone() }
     }
 
+    /// The same transaction with its data, which must fit size and root. In format 1 the signature covers the data: verify it.
+    ///
+    /// # Errors
+    /// [`TransactionError::Data`].
+    pub fn with_data(self, data: Bytes) -> Result<Self, TransactionError> {
+        if self.format == Format::Two && self.content.size > 0 {
+            self.check_data(&data)?;
+        } else if data.len() as u64 != self.content.size {
+            return Err(TransactionError::Data("data_size"));
+        }
+        Ok(Self { content: Content { body: data, ..self.content }, ..self })
+    }
+
     /// Checks limits, the signature, and the data if it is here.
     ///
     /// # Errors

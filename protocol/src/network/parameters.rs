@@ -94,23 +94,26 @@ impl Default for MarketParameters {
     }
 }
 
-/// When something counts as anchored.
+/// When something counts as being on Arweave for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnchorParameters {
     /// Blocks on top of the one that holds a bundle, that one included. Default 2, 1 to 1,000.
     pub confirmations: u16,
+    /// Blocks on top of the one that holds a layer-1 transaction, that one included, before it may be assigned to a process
+    /// that names no `Settlement-Depth`. Default 20 (AO's), 1 to 1,000.
+    pub settlement_depth: u16,
 }
 
 impl Default for AnchorParameters {
     fn default() -> Self {
-        Self { confirmations: 2 }
+        Self { confirmations: 2, settlement_depth: 20 }
     }
 }
 
 impl NetworkParameters {
     /// Every parameter by its path in the file, in the order of the canonical form.
-    pub fn entries(&self) -> [(&'static str, u64); 14] {
+    pub fn entries(&self) -> [(&'static str, u64); 15] {
         [
             ("shards", self.shards.into()),
             ("window", self.window.into()),
@@ -126,11 +129,12 @@ impl NetworkParameters {
             ("market.lease_seconds", self.market.lease_seconds.into()),
             ("market.lease_slots", self.market.lease_slots),
             ("anchor.confirmations", self.anchor.confirmations.into()),
+            ("anchor.settlement_depth", self.anchor.settlement_depth.into()),
         ]
     }
 
     /// The bounds of each parameter, in the order of [`NetworkParameters::entries`].
-    pub(super) const BOUNDS: [(u64, u64); 14] = [
+    pub(super) const BOUNDS: [(u64, u64); 15] = [
         (1, 1_024),
         (1, 65_536),
         // One item and its frame fit a request of 12 MiB (node: the order lane).
@@ -145,6 +149,7 @@ impl NetworkParameters {
         (1, 600),
         (5, 86_400),
         (1, 1_000_000_000),
+        (1, 1_000),
         (1, 1_000),
     ];
 }

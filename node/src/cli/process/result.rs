@@ -9,7 +9,7 @@ use weft_protocol::Id;
 use super::parse_wait;
 use crate::cli::{
     client::Client,
-    connect::Connect,
+    connect::{Connect, Wallet},
     exit::{CliError, CliResult, Done, Exit},
     progress,
     resolve::{self, field},
@@ -22,7 +22,9 @@ use crate::cli::{
 Examples:
   weft process result hello                        of the newest message
   weft process result hello 3                      of slot 3
-  weft process result hello MESSAGE-ID --json      AO's result document")]
+  weft process result hello MESSAGE-ID --json      AO's result document
+
+Of a cast the result is given only to who sent it and to who owns the process: --wallet says as whom to ask.")]
 pub struct ResultOf {
     /// Id, id prefix or name
     #[arg(value_name = "PROCESS")]
@@ -35,6 +37,8 @@ pub struct ResultOf {
     timeout: Duration,
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    wallet: Wallet,
 }
 
 impl ResultOf {
@@ -45,7 +49,9 @@ impl ResultOf {
             Some(text) => resolve::message(&client, process, text).await?,
             None => newest(&client, process).await?,
         };
-        let answer = progress::during("waiting for the result", client.result(process, message, self.timeout)).await?;
+        let signer = || self.wallet.signer(&self.connect);
+        let asked = client.result_as(process, message, self.timeout, signer);
+        let answer = progress::during("waiting for the result", asked).await?;
         Ok(report(&self.process, process, message, &answer, None))
     }
 }

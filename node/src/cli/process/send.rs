@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use weft_protocol::terms::CAST_TAG;
 
 use super::{parse_wait, result};
 use crate::cli::{
@@ -22,6 +23,7 @@ Examples:
   weft process send hello --action Ping
   weft process send hello --action Ping --wait         and wait for the result
   weft process send bank --action Transfer --tag Recipient=ADDRESS --tag Quantity=10
+  weft process send hello --action Increment --cast --wait
   weft process send hello --file letter.txt")]
 pub struct Send {
     /// Id, id prefix or name
@@ -35,6 +37,9 @@ pub struct Send {
     /// More tags, each NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_tag)]
     tag: Vec<(String, String)>,
+    /// Make it a cast: what it sends is not delivered, and only you and the process's owner get its result
+    #[arg(long)]
+    cast: bool,
     /// Wait for the result and print it
     #[arg(long)]
     wait: bool,
@@ -53,12 +58,13 @@ impl Send {
         let signer = self.wallet.signer(&self.connect)?;
         let data = self.body.read()?.unwrap_or_else(|| b" ".to_vec());
         let process = resolve::process(&client, &self.process).await?;
-        let tags = with_action(self.action.as_deref(), &self.tag);
+        let mut tags = with_action(self.action.as_deref(), &self.tag);
+        tags.extend(self.cast.then(|| (CAST_TAG.to_owned(), "true".to_owned())));
         let item = item::sign(signer.as_ref(), "Message", Some(process), &tags, &[], data)?;
         let submitted = progress::during("having the message ordered", client.submit(item.raw().clone())).await?;
         if self.wait {
-            let answer =
-                progress::during("waiting for the result", client.result(process, item.id(), self.timeout)).await?;
+            let asked = client.result_as(process, item.id(), self.timeout, || self.wallet.signer(&self.connect));
+            let answer = progress::during("waiting for the result", asked).await?;
             return Ok(result::report(&self.process, process, item.id(), &answer, Some(&submitted)));
         }
         let id = item.id().to_string();

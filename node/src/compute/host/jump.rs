@@ -62,6 +62,7 @@ fn zero(ty: &ValType) -> Val {
 fn invoke(caller: &mut Caller<'_, Host>, dyn_call: &str, args: &[Val]) -> wasmtime::Result<Option<Val>> {
     let save = first_of(caller, &STACK_SAVE)?;
     let stack = call_coerced(&mut *caller, save, &[])?.unwrap_or(Val::I32(0));
+    let depth = caller.data().depth.map(|global| (global, global.get(&mut *caller)));
     let outcome = match exported(caller, dyn_call) {
         Some(trampoline) => call_coerced(&mut *caller, trampoline, args),
         None => {
@@ -71,6 +72,9 @@ fn invoke(caller: &mut Caller<'_, Host>, dyn_call: &str, args: &[Val]) -> wasmti
     };
     match outcome {
         Err(error) if error.downcast_ref::<HostError>() == Some(&HostError::LongJump) => {
+            if let Some((global, depth)) = depth {
+                global.set(&mut *caller, depth)?;
+            }
             let restore = first_of(caller, &STACK_RESTORE)?;
             call_coerced(&mut *caller, restore, &[stack])?;
             let set_threw = first_of(caller, &["setThrew"])?;

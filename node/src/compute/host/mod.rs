@@ -39,6 +39,8 @@ pub(crate) struct Host {
     upper_half: i64,
     /// Not 0 while an exception is in flight (`rewrite/exceptions.rs`).
     in_flight: Option<Global>,
+    /// How deep the module's functions call each other (`rewrite/depth.rs`).
+    depth: Option<Global>,
 }
 
 impl Host {
@@ -49,11 +51,17 @@ impl Host {
             files: files::Files::default(),
             upper_half: 0,
             in_flight: None,
+            depth: None,
         }
     }
 
-    pub(crate) fn set_in_flight(&mut self, global: Option<Global>) {
-        self.in_flight = global;
+    pub(crate) fn depth(&self) -> Option<Global> {
+        self.depth
+    }
+
+    /// Tells the globals that the translated module and the host share.
+    pub(crate) fn share(&mut self, in_flight: Option<Global>, depth: Option<Global>) {
+        (self.in_flight, self.depth) = (in_flight, depth);
     }
 
     /// Begins a slot in which `reads` can be opened. Nothing of an earlier slot is left: a snapshot holds none of this.

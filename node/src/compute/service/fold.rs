@@ -15,6 +15,7 @@ use weft_protocol::{
 
 use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault, ticks::Ticks};
 use crate::{
+    assigned::reads_of,
     compute::{Evaluation, Job, Module, Reads},
     directory::Located,
     market::ProviderState,
@@ -49,6 +50,7 @@ struct Step {
     assignment: Assignment,
     item: DataItem,
     content: Content,
+    reads: Arc<Reads>,
 }
 
 /// Evaluates the next slots of `process` up to `to_slot`, at most [`BATCH`]; how many there were.
@@ -153,11 +155,12 @@ impl Fold {
             return Err(bad("its assignment is not signed by the process's scheduler".into()));
         }
         let mut content =
-            entry_content(&entry, &assignment).ok_or_else(|| bad("its item is not the one assigned".into()))?;
+            entry_content(&entry, &assignment).ok_or_else(|| bad("it does not hold what was assigned".into()))?;
+        let reads = reads_of(&entry, &assignment, &content);
         self.ticks.check(&entry, &assignment, &mut content).map_err(bad)?;
         self.head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
         self.block_height = assignment.block_height;
-        Ok(Step { assignment, item, content })
+        Ok(Step { assignment, item, content, reads })
     }
 }
 
@@ -198,7 +201,7 @@ fn jobs(tools: &ComputeTools, state: &Fold, steps: &[Step]) -> Vec<Job> {
         slot: step.assignment.slot,
         msg_json: message_json(&step.content, &step.assignment, Some(&network)),
         env_json: state.env.clone(),
-        reads: Reads::none(),
+        reads: Arc::clone(&step.reads),
     };
     steps.iter().map(job).collect()
 }
@@ -271,8 +274,6 @@ fn attest(
     chain: Id,
     root: Option<Id>,
 ) -> Attestation {
-    let tag = |name: &str| step.content.tags.iter().find(|t| t.name == name).map(|t| t.value.as_str());
-    let pushed_for = tag("Pushed-For").and_then(|v| v.parse().ok());
     let hash = outcome.hash();
     Attestation {
         subject: Subject {
@@ -292,8 +293,9 @@ fn attest(
             fuel: outcome.fuel,
             state_root: root,
         },
-        pushed_for: pushed_for.unwrap_or(step.assignment.message),
+        pushed_for: step.assignment.terms.pushed_for.unwrap_or(step.assignment.message),
         scheduler: state.located.item.tag("Scheduler").unwrap_or_default().to_owned(),
+        cast: step.assignment.terms.cast.is_some(),
     }
 }
 

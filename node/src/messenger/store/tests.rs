@@ -51,6 +51,7 @@ fn results(count: u64) -> Vec<wire::Result> {
             },
             pushed_for: message,
             scheduler: String::new(),
+            cast: false,
         };
         chain = after;
         all.push(wire::Result {

@@ -46,6 +46,7 @@ fn the_notice_of_a_spawn_waits_for_the_spawn() {
         },
         pushed_for: id,
         scheduler: id.to_string(),
+        cast: false,
     };
     let (outgoing, bad) = crank::deliveries(&attestation, &outcome);
     assert_eq!((outgoing.len(), bad.len()), (5, 0));

@@ -199,6 +199,27 @@ impl Gateway {
         self.block(format!("/block/height/{height}")).await
     }
 
+    /// The JSON of the block at a height as the first gateway gives it, if the chain is that long. Only that it is JSON and
+    /// names this height is checked: the rest is the gateway's word.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unavailable`] when no gateway answers.
+    pub async fn block_json(&self, height: u64) -> Result<Option<Bytes>, GatewayError> {
+        let at = format!("/block/height/{height}");
+        let answer = self.any("a block", |host| async {
+            let answer = self.get(host, &at).await?;
+            let block: Value = answer.json()?;
+            match block.get("height").and_then(Value::as_u64) {
+                Some(found) if found == height => Ok(Some(answer.body)),
+                _ => Err(Failure::Broken(format!("it served another block than that of height {height}"))),
+            }
+        });
+        match answer.await {
+            Err(GatewayError::NotFound(_)) => Ok(None),
+            other => other,
+        }
+    }
+
     /// The block with a hash, if the chain has it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile, SignatureType, Tag, bundle, tags},
+    arweave::{Format, Transaction},
     b64,
 };
 
@@ -116,35 +117,40 @@ impl Gateway {
         self.any(&format!("item {id}"), |host| self.item_at(host, id)).await
     }
 
-    /// A layer-1 transaction by id as JSON, its data inside, verified.
+    /// A layer-1 transaction by id as JSON, its data inside, verified; with more than `most` bytes of data it is refused
+    /// (413) unread.
     ///
     /// # Errors
-    /// As [`Self::fetch`].
-    pub async fn transaction_json(&self, id: &Id) -> Result<Bytes, GatewayError> {
+    /// As [`Self::fetch`], and [`GatewayError::Refused`].
+    pub async fn transaction_json(&self, id: &Id, most: u64) -> Result<Bytes, GatewayError> {
         self.any(&format!("transaction {id}"), |host| async move {
-            let Some(found) = self.transaction_at(host, id).await? else { return Err(Failure::Absent) };
-            let Some(header) = self.header_at(host, id).await? else { return Err(Failure::Absent) };
-            let broken = |error: serde_json::Error| Failure::Broken(format!("transaction {id}: {error}"));
-            let mut json = serde_json::to_value(header.header()).map_err(broken)?;
-            if let Some(members) = json.as_object_mut() {
-                members.insert("data".to_owned(), weft_protocol::b64::encode(&found.data).into());
-            }
-            serde_json::to_vec(&json).map(Bytes::from).map_err(broken)
+            let header = self.verified_header_at(host, id).await?.ok_or(Failure::Absent)?;
+            let data = self.transaction_data_at(host, &header, most).await?;
+            json_of(&header, &data)
+        })
+        .await
+    }
+
+    /// A layer-1 transaction by id as JSON without its data, verified. One of format 1 signs its data: that is fetched to
+    /// verify it, at most `most` bytes, and given as well.
+    ///
+    /// # Errors
+    /// As [`Self::transaction_json`].
+    pub async fn transaction_header_json(&self, id: &Id, most: u64) -> Result<Bytes, GatewayError> {
+        self.any(&format!("transaction {id}"), |host| async move {
+            let header = self.verified_header_at(host, id).await?.ok_or(Failure::Absent)?;
+            let data = match header.format() {
+                Format::One => self.transaction_data_at(host, &header, most).await?,
+                Format::Two => Bytes::new(),
+            };
+            json_of(&header, &data)
         })
         .await
     }
 
     async fn transaction_at(&self, host: &Host, id: &Id) -> Result<Option<Fetched>, Failure> {
-        let Some(header) = self.header_at(host, id).await? else { return Ok(None) };
-        if header.id() != *id {
-            return Err(lie(format!("transaction {} instead of {id}", header.id())));
-        }
-        let header = header.header();
-        header.verify().map_err(|error| lie(format!("transaction {id}: {error}")))?;
-        let data = if header.data_size() == 0 { Bytes::new() } else { self.payload_at(host, id).await? };
-        if header.data_size() > 0 {
-            header.check_data(&data).map_err(|error| lie(format!("the data of transaction {id}: {error}")))?;
-        }
+        let Some(header) = self.verified_header_at(host, id).await? else { return Ok(None) };
+        let data = self.transaction_data_at(host, &header, u64::MAX).await?;
         Ok(Some(Fetched {
             id: *id,
             owner: header.owner_address(),
@@ -152,6 +158,48 @@ impl Gateway {
             data,
             kind: Kind::Transaction,
         }))
+    }
+
+    /// A transaction whose signature holds; of format 1 that depends on its data and is seen later.
+    async fn verified_header_at(&self, host: &Host, id: &Id) -> Result<Option<Transaction>, Failure> {
+        let Some(found) = self.header_at(host, id).await? else { return Ok(None) };
+        if found.id() != *id {
+            return Err(lie(format!("transaction {} instead of {id}", found.id())));
+        }
+        let header = found.header();
+        if header.format() == Format::Two {
+            header.verify().map_err(|error| lie(format!("transaction {id}: {error}")))?;
+        }
+        Ok(Some(header))
+    }
+
+    /// The data of a transaction, checked against its root or, in format 1, its signature.
+    async fn transaction_data_at(&self, host: &Host, header: &Transaction, most: u64) -> Result<Bytes, Failure> {
+        let id = header.id();
+        if header.data_size() > most {
+            let reason = format!("it has {} bytes of data; at most {most} can be taken", header.data_size());
+            return Err(Failure::Refused(413, reason));
+        }
+        let data = match header.data_size() {
+            0 => Bytes::new(),
+            _ => match self.payload_at(host, &id).await {
+                // A plain Arweave node has neither route for it.
+                Err(Failure::Absent | Failure::Refused(..)) => self.node_data_at(host, &id).await?,
+                other => other?,
+            },
+        };
+        let whole = header.clone().with_data(data.clone());
+        let holds = whole.and_then(|whole| if header.format() == Format::One { whole.verify() } else { Ok(()) });
+        holds.map_err(|error| lie(format!("the data of transaction {id}: {error}")))?;
+        Ok(data)
+    }
+
+    /// The data as an Arweave node gives it: base64url, up to 12 MiB of data.
+    async fn node_data_at(&self, host: &Host, id: &Id) -> Result<Bytes, Failure> {
+        let answer = self.get(host, &format!("/tx/{id}/data")).await?;
+        let data =
+            b64::decode(answer.text()?).ok_or_else(|| lie(format!("data of transaction {id} that is no base64")))?;
+        Ok(data.into())
     }
 
     async fn payload_at(&self, host: &Host, id: &Id) -> Result<Bytes, Failure> {
@@ -195,6 +243,15 @@ impl Gateway {
         let raw = data.slice(entry.offset.min(end)..end);
         proven(id, raw).ok_or_else(|| lie(format!("a bundle {bundle} with an item {id} that does not verify")))
     }
+}
+
+fn json_of(header: &Transaction, data: &[u8]) -> Result<Bytes, Failure> {
+    let broken = |error: serde_json::Error| Failure::Broken(format!("transaction {}: {error}", header.id()));
+    let mut json = serde_json::to_value(header).map_err(broken)?;
+    if let Some(members) = json.as_object_mut() {
+        members.insert("data".to_owned(), b64::encode(data).into());
+    }
+    serde_json::to_vec(&json).map(Bytes::from).map_err(broken)
 }
 
 fn lie(what: String) -> Failure {
