@@ -33,6 +33,7 @@ fn what_is_on_its_way_has_the_id_that_it_will_have() {
         },
         pushed_for: id,
         scheduler: id.to_string(),
+        cast: false,
     };
     let (outgoing, _) = crank::deliveries(&attestation, &outcome);
     let Delivery::Item(item) = &outgoing[0].delivery else { panic!("a message") };
