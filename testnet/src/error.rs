@@ -51,6 +51,19 @@ pub enum TestnetError {
         /// Its value now.
         asked: String,
     },
+    /// The folder's network file is not the one that this version writes for it.
+    #[error(
+        "the network.toml of {dir} {found}, but this version of weft would run network {id}: the file was edited, or \
+         written by another version. Start over with --reset, or choose another folder with --data"
+    )]
+    OtherNetwork {
+        /// The network's folder.
+        dir: PathBuf,
+        /// What its file is.
+        found: String,
+        /// The network that its options give.
+        id: weft_protocol::Id,
+    },
     /// The folder holds something else.
     #[error("{dir} is not empty and holds no testnet; choose an empty or new folder with --data")]
     ForeignFolder {

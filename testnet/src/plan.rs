@@ -113,8 +113,23 @@ pub(crate) fn prepare(options: &TestnetOptions) -> Result<Prepared, TestnetError
     let (ports, moved) = ports::allocate(options.first_ports, nodes, saved.as_ref().map(|saved| &saved.ports))?;
     let decided = Saved { seed, nodes, ports };
     let (plan, file) = decide(&options.dir, &decided)?;
+    if saved.is_some() {
+        same_network(&plan)?;
+    }
     write_files(&plan, &file, &decided)?;
     Ok(Prepared { plan, resumed: saved.is_some(), moved, gateway: decided.ports.gateway })
+}
+
+/// That the folder's network file still names this network. One that was edited, or written by a version with other
+/// parameters, is another network: its nodes would find none of the processes in their data.
+fn same_network(plan: &Plan) -> Result<(), TestnetError> {
+    let Some(text) = files::read(&plan.dir.join("network.toml"))? else { return Ok(()) };
+    let found = match Network::parse(&text) {
+        Ok(network) if network.id() == plan.id => return Ok(()),
+        Ok(network) => format!("describes network {}", network.id()),
+        Err(error) => format!("cannot be read by this version ({error})"),
+    };
+    Err(TestnetError::OtherNetwork { dir: plan.dir.clone(), found, id: plan.id })
 }
 
 /// The plan of the network in `dir`, as it was last started.

@@ -170,7 +170,9 @@ fn failed(error: &TestnetError) -> CliError {
         TestnetError::Option { field, value, fix } => {
             return CliError::usage(field, value, "cannot be used").fix(fix);
         }
-        TestnetError::Different { .. } | TestnetError::ForeignFolder { .. } => Exit::Usage,
+        TestnetError::Different { .. } | TestnetError::OtherNetwork { .. } | TestnetError::ForeignFolder { .. } => {
+            Exit::Usage
+        }
         TestnetError::NoTestnet { .. } | TestnetError::UnknownNode { .. } => Exit::NotFound,
         TestnetError::NotRunning { .. } | TestnetError::Silent { .. } => Exit::Unreachable,
         TestnetError::StillStopping { .. } => Exit::Timeout,

@@ -90,6 +90,21 @@ fn a_later_start_resumes_and_other_options_are_refused() {
 }
 
 #[test]
+fn a_network_file_of_another_network_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(&options(dir.path(), None, Some(2))).unwrap();
+    let path = dir.path().join("network.toml");
+    let mine = fs::read_to_string(&path).unwrap();
+    for other in [mine.replace("bond = 1000", "bond = 1001"), "of an older version".to_owned()] {
+        assert_ne!(other, mine);
+        fs::write(&path, &other).unwrap();
+        let error = prepare(&options(dir.path(), None, None)).unwrap_err().to_string();
+        assert!(error.contains("network.toml") && error.contains("--reset"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), other);
+    }
+}
+
+#[test]
 fn a_damaged_plan_is_refused_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     prepare(&options(dir.path(), None, Some(2))).unwrap();
