@@ -19,7 +19,6 @@ use weft_node::compute::{Instance, on_evaluation_stack};
 
 #[path = "../tests/support/modules.rs"]
 mod modules;
-#[allow(dead_code, reason = "the clients' tests use the rest")]
 #[path = "../tests/support/npm.rs"]
 mod npm;
 

@@ -7,7 +7,6 @@ mod http;
 #[path = "support/modules.rs"]
 mod modules;
 #[path = "support/npm.rs"]
-#[allow(dead_code, reason = "the script is run here: it is talked to")]
 mod npm;
 #[path = "support/testnet.rs"]
 mod testnet;
@@ -151,6 +150,10 @@ fn went_as_it_should(ends: &Value) {
     assert_eq!(ends["heardByA"], "pong before, pong during, pong after");
     assert_eq!(ends["heardByB"], "answer during");
     assert_eq!(ends["noted"], "first tick, noted by a process, noted by a client");
+    assert_eq!(ends["cast"]["secrets"], json!(["a secret", "a secret"]));
+    assert_eq!(ends["cast"]["unproven"], json!([403, 403]));
+    let shown = &ends["cast"]["shown"];
+    assert_eq!((&shown["Cast"], &shown["Messages"], &shown["Output"]), (&json!(true), &json!([]), &json!("")));
     assert_eq!((&ends["ticksAreDense"], &ends["ticksAreListed"]), (&json!(true), &json!(true)));
     assert_eq!(ends["born"], "born a");
     assert_eq!(ends["pagesAreAll"], true);

@@ -17,7 +17,8 @@ pub const MOST_AHEAD_MS: u64 = 5 * 60 * 1_000;
 pub const MAX_PROOF_BYTES: usize = 16 << 10;
 
 const PROTOCOL: &str = "weft";
-const KIND: &str = "Read-Outcome";
+/// The tag `Type` of a proof.
+pub const KIND: &str = "Read-Outcome";
 
 /// Why an item does not prove the right to read an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

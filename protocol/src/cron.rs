@@ -278,7 +278,7 @@ impl Timetable {
                 all.push((cron.class, id.due, cron.every, Tick { id, skipped: std::mem::take(&mut skipped) }));
             }
         }
-        all.sort_by(|a, b| (a.0, a.1, a.2, a.3.id.index).cmp(&(b.0, b.1, b.2, b.3.id.index)));
+        all.sort_by_key(|(class, due, every, tick)| (*class, *due, *every, tick.id.index));
         all.into_iter().take(most).map(|(_, _, _, tick)| tick).collect()
     }
 

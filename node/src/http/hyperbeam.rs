@@ -115,8 +115,8 @@ async fn answer<D: Door>(
         }
         _ => {}
     }
-    // Reads come as signed items too; what is in them changes nothing.
-    let _read_away = body::read(app, beside.headers, body).await?;
+    // Reads come as signed items too; only a proof among them changes anything.
+    let sent = body::read(app, beside.headers, body).await?.bytes;
     match call {
         Call::Info(keys) => read::info(app, &keys).await,
         Call::Build => Ok(read::build()),
@@ -124,7 +124,7 @@ async fn answer<D: Door>(
         Call::Process(process) => read::process(app, process).await,
         Call::Slot { process, bare } => read::slot(app, process, bare).await,
         Call::Schedule { process, keys } => read::schedule(app, process, &Beside { keys: &keys, ..*beside }).await,
-        Call::Compute { process, at, keys } => read::compute(app, process, at, &keys, beside).await,
+        Call::Compute { process, at, keys } => read::compute(app, process, at, &keys, beside, read::proof(sent)).await,
         Call::Submit { .. } | Call::DryRun { .. } => {
             Err(ApiError::internal("a write was taken for a read; report this"))
         }

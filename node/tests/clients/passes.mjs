@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { connect, createDataItemSigner, createSigner } from '@permaweb/aoconnect';
+import { ArweaveSigner, createData } from '@dha-team/arbundles';
 
 const { DOOR, GATEWAY, NETWORK, AOS } = process.env;
 const jwk = JSON.parse(readFileSync(process.env.ALICE, 'utf8'));
@@ -116,6 +117,21 @@ await result(one, b, assignment);
 
 // Everybody is back.
 await ask('back');
+// A cast: what it sends goes nowhere, and its outcome is its sender's, who proves it with a signature.
+const cast = await send(one, a, { Action: 'Eval', Cast: 'true' }, `Send({ Target = "${b}", Action = "Note", Data = "must not arrive" }); return "a secret"`);
+const proof = createData(' ', new ArweaveSigner(jwk), {
+  tags: named({ 'Data-Protocol': 'weft', Type: 'Read-Outcome', Process: a, Message: cast, Expires: String(Date.now() + 240_000) }),
+});
+await proof.sign(new ArweaveSigner(jwk));
+const proven = path => until('the outcome of the cast', async () => {
+  const answer = await fetch(two.url + path, { method: 'POST', body: proof.getRaw() });
+  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+  return answer.json();
+});
+const secrets = [await proven(`/result/${cast}?process-id=${a}`), (await proven(`/${a}~process@1.0/compute/results=${cast}`)).raw];
+const unproven = await Promise.all([`/result/${cast}?process-id=${a}`, `/${a}~process@1.0/compute/results=${cast}`].map(path => fetch(two.url + path)));
+// (The client drops members that it does not know.)
+const shown = (await json(`${two.url}/results/${a}?limit=1&sort=DESC`)).edges[0].node;
 await ping('after');
 const ticked = Number(await evaluate(one, clock, 'return Ticks'));
 await until('two more ticks', async () => Number(await evaluate(two, clock, 'return Ticks')) >= ticked + 2);
@@ -151,6 +167,7 @@ const ends = {
   pagesAreAll: JSON.stringify(pages.flat()) === JSON.stringify(all) && pages.slice(0, -1).every(page => page.length === 4),
   ticksAreDense: ticks.every((number, at) => number === at + 1),
   ticksAreListed: listed.length >= ticks.length && listed.every(({ cursor }) => JSON.parse(atob(cursor)).cron === '0-1-second'),
+  cast: { secrets: secrets.map(({ Output }) => Output.data), unproven: unproven.map(({ status }) => status), shown },
   dryrun: dryrun.Messages[0].Data,
   mainnet: JSON.parse(nameOf(JSON.stringify(mainnet))),
   logs: {},

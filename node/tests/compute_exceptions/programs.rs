@@ -136,7 +136,7 @@ impl Writer {
                     "(local.set 0 (call_indirect (type $ii) (i32.add (local.get 0) (i32.const 3)) (i32.const {callee})))\n"
                 )
             }
-            5 | 3 | 4 => self.leave(),
+            3..=5 => self.leave(),
             6 => {
                 let condition = self.condition();
                 let (yes, no) = (self.statements(depth - 1), self.statements(depth - 1));

@@ -367,6 +367,23 @@ async fn what_a_slot_sends_is_pushed_again_and_nothing_is_sealed() {
 }
 
 #[tokio::test]
+async fn a_proof_that_comes_along_is_looked_at_and_other_items_are_not() {
+    let (open, process) = talked().await;
+    let item = |kind: &str| ItemBuilder::new().tag("Type", kind).data("x").sign(&user()).unwrap().raw().to_vec();
+    for (kind, broken, status) in [("Message", true, 200), ("Read-Outcome", true, 403), ("Read-Outcome", false, 200)] {
+        let mut body = item(kind);
+        *body.last_mut().unwrap() ^= u8::from(broken);
+        for path in ["compute/results=1", "compute=1"] {
+            assert_eq!(
+                open.post(&format!("/{process}/{path}"), body.clone()).await.0,
+                status,
+                "{kind} {broken} {path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn pages_may_ask_with_the_headers_of_mainnet_mode() {
     let (open, process) = talked().await;
     let preflight = open.client.request(Method::OPTIONS, format!("{}/{process}~process@1.0/push", open.url));

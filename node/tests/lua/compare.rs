@@ -92,8 +92,11 @@ const STAKING: &str = include_str!("../../../examples/lua/blueprints/staking.lua
 const VOTING: &str = include_str!("../../../examples/lua/blueprints/voting.lua");
 const CHAT: &str = include_str!("../../../examples/lua/blueprints/chat.lua");
 
-/// The blueprints at work, message by message: sender, tags, data.
-fn blueprints() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, &'static str)> {
+/// Sender, tags, data.
+type Step = (&'static str, Vec<(&'static str, &'static str)>, &'static str);
+
+/// The blueprints at work, message by message.
+fn blueprints() -> Vec<Step> {
     let eval = |code| (OWNER, vec![("Action", "Eval")], code);
     let mut steps = vec![
         eval(TOKEN),

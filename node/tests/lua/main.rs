@@ -113,7 +113,7 @@ impl Process {
     }
 
     /// The response to a message of another wallet.
-    fn from_other(&mut self, action: &str, extra: &[(&str, &str)], data: &str) -> Value {
+    fn hear_other(&mut self, action: &str, extra: &[(&str, &str)], data: &str) -> Value {
         let mut all = vec![("Action", action)];
         all.extend(extra);
         let message = self.message(OTHER, OTHER, &all, data);

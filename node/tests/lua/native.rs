@@ -34,7 +34,7 @@ proptest! {
         on_evaluation_stack(|| {
             let mut process = Process::booted(&lua, &[], " ");
             process.eval("Handlers.add('j', 'J', function(m) m.reply({ Data = require('json').encode(require('json').decode(m.Data)) }) end)");
-            let answer = process.from_other("J", &[], &value.to_string());
+            let answer = process.hear_other("J", &[], &value.to_string());
             let back: Value = serde_json::from_str(answer["Messages"][0]["Data"].as_str().unwrap()).unwrap();
             assert_eq!(back, value);
         }).unwrap();

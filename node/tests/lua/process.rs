@@ -15,7 +15,7 @@ fn only_the_owner_evaluates_and_only_trusted_processes_speak() {
     on_evaluation_stack(|| {
         let mut process = Process::booted(&lua, &[], " ");
         assert_eq!(process.eval("return Owner"), OWNER);
-        process.from_other("Eval", &[], "Owner = 'me'");
+        process.hear_other("Eval", &[], "Owner = 'me'");
         assert_eq!(process.eval("return Owner .. ' ' .. #Inbox"), format!("{OWNER} 2"));
         // A process's word counts when an authority signed it, and is no word at all else.
         process.eval("Handlers.add('ping', 'Ping', function(m) m.reply({ Data = m.From }) end)");
@@ -72,16 +72,16 @@ fn receive_waits_over_messages_and_errors_after_it_are_errors_of_that_message() 
     on_evaluation_stack(|| {
         let mut process = Process::booted(&lua, &[], " ");
         process.eval("Handlers.add('ask', 'Ask', function(m) local a = Send({Target = m.From, Action = 'What?'}).receive(); m.reply({Data = 'so ' .. a.Data}) end)");
-        let asked = process.from_other("Ask", &[("Reference", "5")], "");
+        let asked = process.hear_other("Ask", &[("Reference", "5")], "");
         assert_eq!(asked["Messages"][0]["Target"], OTHER);
         let reference = &asked["Messages"][0]["Tags"][3];
         assert_eq!(reference["name"], "Reference");
-        process.from_other("Noise", &[], "");
+        process.hear_other("Noise", &[], "");
         // Data that the process cannot use fails the message that brought it; the waiting goes on.
         let number = reference["value"].as_str().unwrap().to_owned();
         let bad = process.message(OTHER, OTHER, &[("X-Reference", &number), ("Content-Type", "application/json")], "{}");
         assert!(!process.apply(&bad).committed);
-        let answer = process.from_other("Answer", &[("X-Reference", &number)], "that");
+        let answer = process.hear_other("Answer", &[("X-Reference", &number)], "that");
         assert_eq!(answer["Messages"][0]["Data"], "so that");
         assert!(answer.to_string().contains(r#"{"name":"X-Reference","value":"5"}"#), "{answer}");
         assert_eq!(process.eval("return #Handlers.list .. ' ' .. #Handlers.coroutines"), "3 0");
@@ -155,7 +155,7 @@ fn a_snapshot_goes_on_as_the_process_would() {
         let mut process = Process::booted(&lua, &[], " ");
         process.eval("T = {} for i = 1, 1000 do T[i] = ('x'):rep(i) end; Waiting = 0");
         process.eval("Handlers.add('w', 'W', function(m) local a = Receive('V'); Waiting = Waiting + #a.Data end)");
-        process.from_other("W", &[], "");
+        process.hear_other("W", &[], "");
         let mut copy = Instance::restore(&lua, &process.instance.snapshot().unwrap()).unwrap();
         for (action, data) in [("V", "four"), ("W", ""), ("V", "sixsix"), ("Eval", "")] {
             let message = process.message(OTHER, OTHER, &[("Action", action)], data);
@@ -197,7 +197,7 @@ fn cron_ticks_and_dry_runs() {
         tick["Cron"] = true.into();
         assert_eq!(process.good(&tick)["Output"]["data"], format!("tick {}", tick["Timestamp"]));
         // Nobody makes a tick with a tag.
-        process.from_other("Cron", &[("Cron", "true")], "");
+        process.hear_other("Cron", &[("Cron", "true")], "");
         let mut dry = process.message(OTHER, OTHER, &[("Action", "Cron")], "");
         dry["Cron"] = true.into();
         let root = process.instance.root().unwrap();
@@ -287,7 +287,7 @@ fn binary_data_arrives_and_leaves_whole() {
         message["Data-Base64"] = "__5iaW4".into();
         let answer = process.good(&message);
         assert_eq!(answer["Messages"][0]["Data-Base64"], "__5iaW4", "{answer}");
-        let text = process.from_other("Echo", &[], "héllo 世界 😀");
+        let text = process.hear_other("Echo", &[], "héllo 世界 😀");
         assert_eq!(text["Messages"][0]["Data"], "héllo 世界 😀");
         assert_eq!(text["Messages"][0].get("Data-Base64"), None::<&Value>);
     })

@@ -188,7 +188,7 @@ impl Call<'_, '_> {
         let range = usize::try_from(address).ok().zip(usize::try_from(length).ok());
         let place =
             range.and_then(|(start, length)| memory.data_mut(&mut *self.caller).get_mut(start..)?.get_mut(..length));
-        place.ok_or_else(|| HostError::Address(self.name))?.fill(0);
+        place.ok_or(HostError::Address(self.name))?.fill(0);
         Ok(())
     }
 

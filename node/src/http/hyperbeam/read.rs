@@ -7,8 +7,13 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use serde_json::{Value, json};
-use weft_protocol::Id;
+use weft_protocol::{
+    Id,
+    ans104::{DataItem, Profile},
+    cast::{KIND, MAX_PROOF_BYTES},
+};
 
 use super::{Beside, call::At, shown, text_reply};
 use crate::{
@@ -119,35 +124,63 @@ pub(super) async fn compute<D: Door>(
     at: At,
     keys: &[String],
     beside: &Beside<'_>,
+    proof: Option<Bytes>,
 ) -> Result<Response, ApiError> {
     let found = match at {
-        At::Named(text) => named(app, process, &text).await?,
+        At::Named(text) => named(app, process, &text, proof).await?,
         At::Newest => match beside.get("slot").map(str::to_owned) {
-            Some(slot) => named(app, process, &slot).await?,
+            Some(slot) => named(app, process, &slot, proof).await?,
             None => newest(app, process).await?,
         },
         At::Head => {
             let head = app.door.process(process).await?.next_slot.saturating_sub(1);
-            at_slot(app, process, head).await?
+            at_slot(app, process, head, proof).await?
         }
     };
     shown(&document(process, &found), keys)
 }
 
+/// The body, if it is a proof of the right to a cast's outcome. Every other item changes nothing: clients of these paths
+/// sign every read.
+pub(super) fn proof(body: Bytes) -> Option<Bytes> {
+    if body.is_empty() || body.len() > MAX_PROOF_BYTES {
+        return None;
+    }
+    let item = DataItem::parse(body.clone(), Profile::Strict).ok()?;
+    (item.tag("Type") == Some(KIND)).then_some(body)
+}
+
 /// By slot or by the id of a message or assignment.
-pub(super) async fn named<D: Door>(app: &App<D>, process: Id, text: &str) -> Result<SlotResult, ApiError> {
+pub(super) async fn named<D: Door>(
+    app: &App<D>,
+    process: Id,
+    text: &str,
+    proof: Option<Bytes>,
+) -> Result<SlotResult, ApiError> {
     if let Ok(slot) = text.parse() {
-        return at_slot(app, process, slot).await;
+        return at_slot(app, process, slot, proof).await;
     }
     let bad = |_| ApiError::field("slot", text, "give the number of a slot or the id of a message");
     let message: Id = text.parse().map_err(bad)?;
-    Ok(app.door.result(process, message, RESULT_WAIT).await?)
+    outcome(app, process, message, proof).await
 }
 
-async fn at_slot<D: Door>(app: &App<D>, process: Id, slot: u64) -> Result<SlotResult, ApiError> {
+async fn at_slot<D: Door>(app: &App<D>, process: Id, slot: u64, proof: Option<Bytes>) -> Result<SlotResult, ApiError> {
     let entry = entry(app, process, slot).await?;
     let assignment = render::parse(&entry.assignment, "assignment")?.id();
-    Ok(app.door.result(process, assignment, RESULT_WAIT).await?)
+    outcome(app, process, assignment, proof).await
+}
+
+async fn outcome<D: Door>(
+    app: &App<D>,
+    process: Id,
+    message: Id,
+    proof: Option<Bytes>,
+) -> Result<SlotResult, ApiError> {
+    Ok(match proof {
+        Some(proof) => app.door.read_outcome(process, message, proof, RESULT_WAIT).await?,
+        None => app.door.result(process, message, RESULT_WAIT).await?,
+    })
 }
 
 /// The newest outcome that is there; if there is none yet, the first one.
@@ -155,7 +188,7 @@ async fn newest<D: Door>(app: &App<D>, process: Id) -> Result<SlotResult, ApiErr
     let range = ResultsRange { from_slot: 0, to_slot: u64::MAX, limit: 1, descending: true };
     match app.door.results(process, range).await?.results.into_iter().next() {
         Some(found) => Ok(found),
-        None => at_slot(app, process, 0).await,
+        None => at_slot(app, process, 0, None).await,
     }
 }
 

@@ -94,7 +94,7 @@ async fn outcome<D: Door>(app: &App<D>, sealed: &Submitted) -> Value {
 
 /// Delivers once more all that a slot sends; what has been delivered before is found to be there.
 pub(super) async fn push_again<D: Door>(app: &App<D>, process: Id, slot: &str) -> Result<Response, ApiError> {
-    let found = named(app, process, slot).await?;
+    let found = named(app, process, slot, None).await?;
     let many = |name: &str| found.result.get(name).and_then(Value::as_array).map_or(0, Vec::len);
     let entries = ["Messages", "Spawns", "Assignments"].into_iter().map(many).fold(0, usize::saturating_add);
     let mut pushed: Vec<Value> = Vec::new();
