@@ -1,12 +1,14 @@
 // Sends a message to the greeter and prints its answer, with AO's own client:
 //   npm install @permaweb/aoconnect@0.0.98
-//   PROCESS=… WALLET=wallet.json node client.mjs Ada
+//   PROCESS=… node client.mjs Ada
+// WEFT_NODE, WALLET and WEFT_TESTNET say where node, key and testnet are, if they are not where `testnet up` puts them.
 import { readFileSync } from 'node:fs'
 import { connect, createDataItemSigner } from '@permaweb/aoconnect'
 
 const node = process.env.WEFT_NODE ?? 'http://127.0.0.1:4002'
 const { message, result } = connect({ MODE: 'legacy', MU_URL: node, CU_URL: node, GATEWAY_URL: node })
-const signer = createDataItemSigner(JSON.parse(readFileSync(process.env.WALLET ?? '.weft/testnet/wallets/bob.json')))
+const wallet = process.env.WALLET ?? `${process.env.WEFT_TESTNET ?? '.weft/testnet'}/wallets/bob.json`
+const signer = createDataItemSigner(JSON.parse(readFileSync(wallet)))
 
 const tags = [{ name: 'Action', value: 'Greet' }, { name: 'Name', value: process.argv[2] ?? 'Ada' }]
 const id = await message({ process: process.env.PROCESS, signer, tags })

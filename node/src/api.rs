@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 use lru::LruCache;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use weft_protocol::{Id, keys::NodeKey, network::Network, refusal::Code};
 use weft_storage::arweave::gateway::Gateway;
 
@@ -95,12 +96,20 @@ struct Inner {
     /// (process, message or assignment id) → slot and when the assignment was made.
     recent: Mutex<LruCache<(Id, Id), u64>>,
     pending: Mutex<submit::Pending>,
+    /// Kibibytes that copies of memories may take.
+    copies: Arc<Semaphore>,
 }
 
 impl Api {
     /// A door over these services.
     pub fn new(behind: Behind, identity: Identity) -> Self {
-        Self(Arc::new(Inner { behind, identity, recent: Mutex::new(LruCache::new(RECENT)), pending: Mutex::default() }))
+        Self(Arc::new(Inner {
+            behind,
+            identity,
+            recent: Mutex::new(LruCache::new(RECENT)),
+            pending: Mutex::default(),
+            copies: Arc::new(Semaphore::new(results::COPIES_KIB)),
+        }))
     }
 
     fn behind(&self) -> &Behind {

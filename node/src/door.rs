@@ -3,11 +3,12 @@
 //! Where it sits: `http/` serves a `Door` and knows nothing else of the node; `api.rs` is the real one, over the services'
 //! handles; the tests of `http/` bring their own.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use weft_protocol::Id;
 
 use crate::messenger::Pushed;
@@ -197,6 +198,8 @@ pub struct StateView {
     pub memory_bytes: u64,
     /// What is not zero: (offset, bytes), ascending, inside the memory and without overlap.
     pub parts: Vec<(u64, Bytes)>,
+    /// Its share of what all copies may take; given back with the last clone.
+    pub share: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// Everything about one process that anyone can recompute; shown by `weft process show`.

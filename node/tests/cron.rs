@@ -34,7 +34,7 @@ const STEP: Duration = Duration::from_secs(120);
 /// Ticks that must come between two steps.
 const BETWEEN: usize = 3;
 
-/// A process that has a counter incremented every second and counts every other block itself.
+/// A process that has a counter incremented every other second and counts every other block itself.
 struct Clock {
     item: DataItem,
     counter: Id,
@@ -90,7 +90,7 @@ impl Clock {
         let item = process(
             world,
             &[
-                ("Cron-Interval", "1-second"),
+                ("Cron-Interval", "2-seconds"),
                 ("Cron-Tag-Action", "Forward"),
                 ("Cron-Tag-To", &counter.to_string()),
                 ("Cron-Tag-Forward-Action", "Increment"),
@@ -188,6 +188,8 @@ fn crons_that_cannot_be_carried_out_are_refused_at_spawn(world: &World) {
     assert!(reason.contains("tag Cron-Interval = \"5-parsecs\"") && reason.contains("minutes"), "{reason}");
     let reason = refused(&[("Cron-Tag-Action", "Tick"), ("Cron-Interval", "1-minute")]);
     assert!(reason.contains("tag Cron-Tag-Action = \"Tick\""), "{reason}");
+    let reason = refused(&[("Cron-Interval", "1-second"), ("Cron-Interval", "1-hour")]);
+    assert!(reason.contains("tag Cron-Interval = \"1-hour\"") && reason.contains("one tick a second"), "{reason}");
 }
 
 /// R7: nobody has said `/monitor`, and what ticks send arrives.
@@ -245,7 +247,7 @@ fn f05_cron_results_do_not_depend_on_when_they_are_asked_for(world: &World, cloc
         let Some(text) = text else { continue };
         let part: Vec<&str> = text.split('/').collect();
         let (number, due): (u64, u64) = (part[3].parse().unwrap(), part[4].parse().unwrap());
-        let expected = if part[0] == "time" { time + 1_000 * number } else { height + 2 * number };
+        let expected = if part[0] == "time" { time + 2_000 * number } else { height + 2 * number };
         assert_eq!(due, expected, "{text}");
     }
     // The same ticks stand among all results.

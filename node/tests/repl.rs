@@ -243,7 +243,10 @@ fn the_readme_is_true(net: &Testnet, id: &str) {
             assert!(line.ends_with(client), "{line}");
             continue;
         }
-        let line = line.replace("PROCESS-ID", id).replace("weft ", concat!(env!("CARGO_BIN_EXE_weft"), " "));
+        let line = line
+            .replace(" greeter ", " hello ")
+            .replace("PROCESS-ID", id)
+            .replace("weft ", concat!(env!("CARGO_BIN_EXE_weft"), " "));
         let output = Command::new("sh")
             .args(["-euc", &line])
             .current_dir(place.path())

@@ -22,11 +22,13 @@ use crate::{
 };
 
 mod interval;
+mod rate;
 #[cfg(test)]
 mod tests;
 mod tick;
 
 pub use interval::MAX_INTERVAL;
+pub use rate::{BLOCK_SECONDS, Rate};
 pub use tick::{Class, NoTickId, Tick, TickId};
 
 /// The tag that opens a cron.
@@ -42,7 +44,7 @@ pub const SKIPPED_TAG: &str = "Weft-Cron-Skipped";
 pub const MAX_CRONS: usize = 16;
 /// Ticks of one cron that are made up for after a pause, the newest ones; older ones are left out and counted.
 pub const MAX_CATCH_UP: u64 = 64;
-/// Processes with crons that one scheduler takes, the same in every network: each costs it slots for ever.
+/// Processes with crons that one scheduler takes, the same in every network: each costs it memory for ever.
 pub const MAX_PROCESSES: usize = 1_024;
 
 /// Tags that the protocol gives every tick: a cron's own of these names are left out.
@@ -131,6 +133,14 @@ impl Cron {
         passed.checked_div(self.every).unwrap_or(0)
     }
 
+    /// How often it ticks.
+    fn rate(&self) -> Rate {
+        match self.class {
+            Class::Block => Rate::of_blocks(self.every),
+            Class::Time => Rate::of_millis(self.every),
+        }
+    }
+
     fn id(&self, origin: Moment, number: u64) -> TickId {
         let due = self.due(origin, number);
         TickId { class: self.class, index: self.index, interval: self.interval.clone(), number, due }
@@ -152,6 +162,9 @@ pub fn read(tags: &[Tag]) -> Result<Vec<Cron>, CronError> {
             let index = crons.iter().filter(|c| c.class == class).count();
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             crons.push(Cron { class, index, interval: tag.value.clone(), every, tags: Vec::new() });
+            if rate(&crons) > Rate::PROCESS {
+                return Err(CronError::tag(tag, Rate::too_many()));
+            }
         } else if let Some(name) = tag.name.strip_prefix(TAG_PREFIX) {
             let cron = crons.last_mut();
             let cron = cron.ok_or_else(|| CronError::tag(tag, "it stands before any Cron-Interval; put it after"))?;
@@ -168,6 +181,11 @@ pub fn read(tags: &[Tag]) -> Result<Vec<Cron>, CronError> {
     }
     crons.iter().try_for_each(fits)?;
     Ok(crons)
+}
+
+/// How often crons tick, all together.
+pub fn rate(crons: &[Cron]) -> Rate {
+    crons.iter().map(Cron::rate).sum()
 }
 
 /// That the longest tick of a cron can be written.
@@ -247,6 +265,11 @@ impl Timetable {
     /// Its crons, in the order of their tags.
     pub fn crons(&self) -> impl Iterator<Item = &Cron> {
         self.crons.iter().map(|(cron, _)| cron)
+    }
+
+    /// How often they tick, all together.
+    pub fn rate(&self) -> Rate {
+        self.crons().map(Cron::rate).sum()
     }
 
     /// Notes that the log holds tick `number` of a cron (and none after it).

@@ -7,7 +7,7 @@ use std::{collections::HashSet, time::Duration};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use weft_protocol::Id;
-use weft_storage::arweave::devnet::{DOOR, FreshAnswer};
+use weft_storage::arweave::devnet::{DOOR, FreshAnswer, TooMuch};
 
 use super::{Api, DoorError, ErrorKind};
 
@@ -24,13 +24,13 @@ impl Api {
     /// Answers a GraphQL request; `door` is the address by which the client has reached this node.
     pub(super) async fn ask_graphql(&self, body: Bytes, door: &str) -> Result<Bytes, DoorError> {
         let fresh = &self.behind().finder.fresh;
-        let Some(first) = fresh.ask(&body).await else {
+        let Some(first) = fresh.ask(&body).await.map_err(too_much)? else {
             return self.pass_graphql(body).await;
         };
         self.fetch_named(&first).await;
         let mut unknown: HashSet<Id> = HashSet::new();
         for _round in 0..ROUNDS {
-            let Some(local) = fresh.ask(&body).await else { break };
+            let Some(local) = fresh.ask(&body).await.map_err(too_much)? else { break };
             let doubtful: HashSet<Id> = local.found.iter().filter(|id| !unknown.contains(*id)).copied().collect();
             let known = self.known_at_gateway(&doubtful).await;
             if known.is_disjoint(&doubtful) {
@@ -84,6 +84,10 @@ impl Api {
         let answer = self.gateway().graphql_raw(body).await;
         answer.map_err(|e| DoorError::new(ErrorKind::BadGateway, e.to_string()))
     }
+}
+
+fn too_much(why: TooMuch) -> DoorError {
+    DoorError::new(ErrorKind::BadRequest, format!("query: {why}"))
 }
 
 /// The list in a connection.

@@ -1,9 +1,13 @@
 //! Outcomes, from whichever messenger of the process can be reached, in the order of their duty.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
@@ -28,6 +32,8 @@ use crate::{
 const ONE_ASK: Duration = Duration::from_secs(10);
 /// How long a dry run waits for what is sealed and not yet evaluated.
 const SETTLED: Duration = Duration::from_secs(30);
+/// Kibibytes that unpacked copies of memories may take together; unpacking takes each twice for a moment.
+pub(super) const COPIES_KIB: usize = 2 << 20;
 /// What a call may take beyond the wait it asks for.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -194,18 +200,19 @@ impl Api {
         let attestation = DataItem::parse(result.attestation, Profile::History).map_err(|e| wrong(e.to_string()))?;
         let attestation = Attestation::read(&attestation).map_err(|e| wrong(e.to_string()))?;
         let limit = self.behind().compute.tools().machine.engine.profile().max_memory_bytes;
-        // Unpacking and hashing takes a while for a large memory.
+        let snapshot = Snapshot::from_bytes(state.snapshot).map_err(|e| wrong(e.to_string()))?;
+        let share = Arc::new(share_of(&self.0.copies, snapshot.unpacked_bytes())?);
+        // Unpacking and hashing takes a while for a large memory, and goes on when the asker does not wait.
         let unpack = tokio::task::spawn_blocking(move || {
-            let snapshot = Snapshot::from_bytes(state.snapshot)?;
-            Ok::<_, SnapshotError>((snapshot.root(), snapshot.memory_bytes(), snapshot.parts(limit)?))
+            Ok::<_, SnapshotError>((snapshot.root(), snapshot.memory_bytes(), snapshot.parts(limit)?, share))
         });
         let unpacked = unpack.await.map_err(|e| DoorError::new(ErrorKind::Internal, e.to_string()))?;
-        let (root, memory_bytes, parts) = unpacked.map_err(|e| wrong(e.to_string()))?;
+        let (root, memory_bytes, parts, share) = unpacked.map_err(|e| wrong(e.to_string()))?;
         if attestation.verdict.state_root.is_some_and(|signed| signed != root) {
             return Err(wrong("its root is not the one signed for that slot".to_owned()));
         }
         let (timestamp, block_height) = (result.timestamp, result.block_height);
-        Ok(StateView { slot: state.slot, timestamp, block_height, memory_bytes, parts })
+        Ok(StateView { slot: state.slot, timestamp, block_height, memory_bytes, parts, share: Some(share) })
     }
 
     /// Asks the process's messengers in turn. What is the asker's own fault, or only "later", ends it.
@@ -228,6 +235,19 @@ impl Api {
         }
         Err(last)
     }
+}
+
+/// Room for a copy of so many bytes, taken before it is unpacked.
+fn share_of(copies: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, DoorError> {
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    if usize::try_from(kib).unwrap_or(usize::MAX) > COPIES_KIB {
+        let text = format!("the memory takes {bytes} bytes unpacked; this node gives out {COPIES_KIB} KiB at most");
+        return Err(DoorError::new(ErrorKind::TooLarge, text));
+    }
+    Arc::clone(copies).try_acquire_many_owned(kib).map_err(|_| {
+        let text = "this node already holds as much of other memories as it can; try again when they are sent";
+        DoorError::new(ErrorKind::Unavailable, text)
+    })
 }
 
 /// Why an outcome is not given, and how it is.
@@ -296,3 +316,6 @@ impl Api {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

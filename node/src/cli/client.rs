@@ -225,6 +225,7 @@ impl Client {
         let error = CliError::new(exit, reason);
         match status.as_u16() {
             429 | 503 => error.fix("try again in a moment"),
+            502 => error.fix(format!("what the node at {} lacks: weft status --node {0}", self.address())),
             _ => error,
         }
     }

@@ -205,7 +205,8 @@ impl Init {
             )),
         }
         let json = json!({ "config": config, "key": key, "wallet": wallet, "network": network.id(), "member": member, "registry_entry": entry });
-        Done::new(text, json).next(format!("weft node run --config {}", config.display()))
+        let run = format!("weft node run --config {}", config.display());
+        Done::new(text, json).next(if member || observes { run } else { format!("{run}   (once it is registered)") })
     }
 }
 

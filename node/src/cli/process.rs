@@ -12,7 +12,7 @@ mod spawn;
 use std::time::Duration;
 
 use clap::Subcommand;
-pub use result::{error_of, output_of, tag};
+pub use result::{error_of, not_evaluated, output_of, tag};
 pub(super) use spawn::network_address;
 
 use super::exit::{CliResult, Done};

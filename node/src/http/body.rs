@@ -31,11 +31,33 @@ pub(super) struct Held {
     _share: Option<OwnedSemaphorePermit>,
 }
 
+/// How large a body may be, and the words to a larger one.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// Bytes.
+    pub bytes: usize,
+    /// Who takes what.
+    pub rule: &'static str,
+    /// What to do instead.
+    pub fix: &'static str,
+}
+
 /// Reads a body of at most the network's largest item.
 pub(super) async fn read<D: Door>(app: &App<D>, headers: &HeaderMap, body: Body) -> Result<Held, ApiError> {
-    let limit = app.door.max_item_bytes();
+    let fix = "publish larger data on Arweave and name its id";
+    read_within(app, headers, body, Limit { bytes: app.door.max_item_bytes(), rule: "this network takes items", fix })
+        .await
+}
+
+/// Reads a body of at most `limit`.
+pub(super) async fn read_within<D: Door>(
+    app: &App<D>,
+    headers: &HeaderMap,
+    body: Body,
+    limit: Limit,
+) -> Result<Held, ApiError> {
     let mut stream = body.into_data_stream();
-    if let Some(length) = declared(headers).filter(|length| *length > limit) {
+    if let Some(length) = declared(headers).filter(|length| *length > limit.bytes) {
         // A client that asks before sending has sent nothing yet; asking it to go on only to throw it away is a waste.
         if !headers.contains_key(header::EXPECT) {
             drain(&mut stream).await;
@@ -84,14 +106,12 @@ fn declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn too_large(size: &str, limit: usize) -> ApiError {
-    let reason = format!(
-        "body: {size} bytes, this network takes items of at most {limit} bytes; publish larger data on Arweave and name its id"
-    );
+fn too_large(size: &str, Limit { bytes, rule, fix }: Limit) -> ApiError {
+    let reason = format!("body: {size} bytes, {rule} of at most {bytes} bytes; {fix}");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
 }
 
-async fn collect<D: Door>(app: &App<D>, stream: &mut BodyDataStream, limit: usize) -> Result<Held, ApiError> {
+async fn collect<D: Door>(app: &App<D>, stream: &mut BodyDataStream, limit: Limit) -> Result<Held, ApiError> {
     let mut bytes = Vec::new();
     let mut share: Option<OwnedSemaphorePermit> = None;
     while let Some(piece) = stream.next().await {
@@ -99,8 +119,8 @@ async fn collect<D: Door>(app: &App<D>, stream: &mut BodyDataStream, limit: usiz
             ApiError::new(StatusCode::BAD_REQUEST, format!("body: ended early: {fault}; send it again"))
         })?;
         let size = bytes.len().saturating_add(piece.len());
-        if size > limit {
-            return Err(too_large(&format!("over {limit}"), limit));
+        if size > limit.bytes {
+            return Err(too_large(&format!("over {}", limit.bytes), limit));
         }
         let have = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let want = size.div_ceil(1024).saturating_sub(have);

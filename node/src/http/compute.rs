@@ -11,9 +11,13 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream;
 use serde_json::{Map, Value, json};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout,
+};
 use weft_protocol::{Id, cast::MAX_PROOF_BYTES};
 
 use super::{
@@ -33,6 +37,12 @@ const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_CRON_LIMIT: u32 = 500;
 /// How long a page of results waits for what is sealed and not yet evaluated.
 const SETTLE_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of outcomes in one page at most; one outcome always fits.
+const MAX_PAGE: usize = 16 << 20;
+/// How long a client may take to read a memory.
+const COPY_TIME: Duration = Duration::from_secs(300);
+/// Bytes of a memory that are sent as one piece, about, and pieces that wait to be sent.
+const PIECE: (usize, usize) = (64 << 10, 4);
 /// Failed slots passed over in a row before a page ends early.
 const MAX_FAILED: usize = 5_000;
 
@@ -170,12 +180,37 @@ pub(super) async fn state<D: Door>(
         (HeaderName::from_static("last-ordinate"), state.slot.to_string()),
         (HeaderName::from_static("last-block-height"), state.block_height.to_string()),
     ];
-    let bytes = memory(state).map(move |chunk| {
-        // Held until the last byte is on its way.
-        let _ = &place;
-        Ok::<_, std::convert::Infallible>(chunk)
+    Ok((headers, sent_within(COPY_TIME, state, place)).into_response())
+}
+
+/// A memory as a body. `place` and all that the memory takes are given back when it is sent, when the client has gone, and
+/// after `time` however slowly it reads: the body then ends short of its length, which is an error to the client.
+fn sent_within(time: Duration, state: StateView, place: OwnedSemaphorePermit) -> Body {
+    let (out, pieces) = mpsc::channel::<Bytes>(PIECE.1);
+    tokio::spawn(async move {
+        let _place = place;
+        // However it ends, there is nobody left to tell.
+        let _ended = timeout(time, send(state, out)).await;
     });
-    Ok((headers, Body::from_stream(stream::iter(bytes))).into_response())
+    let next = |mut pieces: mpsc::Receiver<Bytes>| async {
+        pieces.recv().await.map(|piece| (Ok::<_, std::convert::Infallible>(piece), pieces))
+    };
+    Body::from_stream(stream::unfold(pieces, next))
+}
+
+/// Pieces are copies: one that waits in a connection must not keep the whole memory.
+async fn send(state: StateView, out: mpsc::Sender<Bytes>) {
+    let _share = state.share.clone();
+    let mut piece = BytesMut::with_capacity(PIECE.0);
+    for part in memory(state) {
+        piece.extend_from_slice(&part);
+        if piece.len() >= PIECE.0 && out.send(piece.split().freeze()).await.is_err() {
+            return;
+        }
+    }
+    if !piece.is_empty() {
+        let _ = out.send(piece.freeze()).await;
+    }
 }
 
 /// A memory as pieces that follow each other; what is zero is made on the way.
@@ -303,7 +338,25 @@ enum List {
     Ticks,
 }
 
-/// Up to `limit` results that did not fail, and whether another follows.
+/// Bytes of a value as JSON.
+fn size(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+/// Up to `limit` results (and [`MAX_PAGE`] bytes of them) that did not fail, and whether another follows.
 async fn succeeded<D: Door>(
     door: &D,
     process: Id,
@@ -312,7 +365,7 @@ async fn succeeded<D: Door>(
 ) -> Result<(Vec<SlotResult>, bool), ApiError> {
     let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
     let mut found: Vec<SlotResult> = Vec::new();
-    let mut failed = 0_usize;
+    let (mut failed, mut bytes) = (0_usize, 0_usize);
     let mut rest = range;
     loop {
         // One more than is left tells whether anything follows.
@@ -325,10 +378,17 @@ async fn succeeded<D: Door>(
         let Some(last) = page.results.last().map(|slot| slot.slot) else {
             return Ok((found, false));
         };
-        let before = found.len().saturating_add(failed);
-        let seen = page.results.len();
-        found.extend(page.results.into_iter().filter(|slot| slot.result.get("Error").is_none()));
-        failed = before.saturating_add(seen).saturating_sub(found.len());
+        for slot in page.results {
+            if slot.result.get("Error").is_some() {
+                failed = failed.saturating_add(1);
+                continue;
+            }
+            bytes = bytes.saturating_add(size(&slot.result));
+            if bytes > MAX_PAGE && !found.is_empty() {
+                return Ok((found, true));
+            }
+            found.push(slot);
+        }
         if found.len() > limit {
             found.truncate(limit);
             return Ok((found, true));
@@ -350,3 +410,6 @@ async fn succeeded<D: Door>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

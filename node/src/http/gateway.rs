@@ -23,6 +23,9 @@ use weft_protocol::Id;
 
 /// Bytes of tags sent as headers; clients give up on heads over 16 KiB.
 const MAX_TAG_HEADERS: usize = 8 << 10;
+/// The largest GraphQL question.
+const QUESTION: body::Limit =
+    body::Limit { bytes: 256 << 10, rule: "this node takes GraphQL questions", fix: "ask in several questions" };
 /// Characters of a host's name with its port.
 const MAX_HOST: usize = 260;
 /// Tags with these names are no headers: they would change how the reply is carried, kept or run.
@@ -92,7 +95,7 @@ pub(super) async fn graphql<D: Door>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let held = body::read(&app, &headers, body).await?;
+    let held = body::read_within(&app, &headers, body, QUESTION).await?;
     if held.bytes.is_empty() {
         return Err(ApiError::missing(
             "body",

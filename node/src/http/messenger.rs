@@ -94,7 +94,7 @@ pub(super) async fn unmonitor<D: Door>(
     body: Body,
 ) -> Result<&'static str, ApiError> {
     owners_word(&app, &pid, &headers, body).await?;
-    Ok("Process no longer monitored: Weft goes on delivering what it sends, as it does for every process")
+    Ok("Process no longer monitored, which changes nothing: Weft stops no cron and delivers what they send")
 }
 
 /// The body must be an item for the process, signed by its owner.

@@ -74,6 +74,15 @@ async fn of_message<D: Door>(app: &App<D>, id: Id, process: Option<Id>) -> Resul
 
 async fn of_wallet<D: Door>(app: &App<D>, wallet: Id, page: &Page) -> Result<Vec<Value>, ApiError> {
     let (first, skip) = (page.number.saturating_mul(page.size), (page.number - 1).saturating_mul(page.size));
+    if skip >= PAGE.1 {
+        let fix = format!(
+            "of a wallet the newest {} messages are traced, which are {} pages of {}; for older ones name the process",
+            PAGE.1,
+            PAGE.1.div_ceil(page.size),
+            page.size
+        );
+        return Err(ApiError::field("page", &page.number.to_string(), &fix));
+    }
     let variables = json!({ "owners": [wallet], "first": first.min(PAGE.1) });
     let nodes = find(app, json!({ "query": BY_OWNER, "variables": variables })).await?;
     let mut traces = Vec::new();

@@ -5,6 +5,7 @@
 //! a target that does not answer takes room that others need, parcels are left to the sweep, which recomputes them from the
 //! stored outcomes. What waits for a layer-1 transaction to be deep enough is not held either, and not for ever waited for.
 //! So no target, and no number of them, can hold up the workers. An answer is durable before the next goes out.
+//! Nothing goes out past the courier but what it has had answered before (`push.rs`), so nothing overtakes.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -272,8 +273,19 @@ impl Courier {
     }
 }
 
-pub(super) async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
-    match &parcel.outgoing.delivery {
+async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
+    match (to_scheduler(tools, parcel).await, &parcel.outgoing.delivery) {
+        (Some(tried), _) => tried,
+        (None, Delivery::Item(item)) => to_wallet(tools, item).await,
+        (None, Delivery::Assign { process, .. }) => {
+            Tried::Answered(Delivered::Refused, format!("assignment refused: no process {process}"))
+        }
+    }
+}
+
+/// One try at the scheduler that a parcel is for; `None` if it is for none.
+pub(super) async fn to_scheduler(tools: &Tools, parcel: &Parcel) -> Option<Tried> {
+    let tried = match &parcel.outgoing.delivery {
         Delivery::Item(item) if parcel.outgoing.id.kind == Kind::Spawn => match tools.directory.scheduler_for(item) {
             Ok(scheduler) => {
                 let answer = tools.peers.submit(scheduler, parcel.submit()).await;
@@ -284,14 +296,14 @@ pub(super) async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
         Delivery::Item(item) => {
             // An address of a key is no process, and what no item's target holds neither: no scheduler needs to be asked.
             let Some(target) = item.target().filter(|target| !crate::verified::is_signer(target)) else {
-                return to_wallet(tools, item).await;
+                return None;
             };
             match tools.directory.locate(&target).await {
                 Ok(located) => {
                     let answer = tools.peers.submit(located.scheduler, parcel.submit()).await;
                     answered(answer, |s| format!("delivered to {target} as slot {}", s.slot))
                 }
-                Err(LocateError::NotFound(_)) => to_wallet(tools, item).await,
+                Err(LocateError::NotFound(_)) => return None,
                 Err(error) => Tried::Later(error.to_string(), Duration::ZERO),
             }
         }
@@ -308,16 +320,15 @@ pub(super) async fn deliver(tools: &Tools, parcel: &Parcel) -> Tried {
                 if let Err(CallError::Refused(refusal)) = &answer
                     && Code::parse(&refusal.code) == Code::NotSettled
                 {
-                    return not_settled(tools, parcel, &located, refusal);
+                    return Some(not_settled(tools, parcel, &located, refusal));
                 }
                 answered(answer, |s| format!("assigned {tx} to {process} as slot {}", s.slot))
             }
-            Err(LocateError::NotFound(_)) => {
-                Tried::Answered(Delivered::Refused, format!("assignment refused: no process {process}"))
-            }
+            Err(LocateError::NotFound(_)) => return None,
             Err(error) => Tried::Later(error.to_string(), Duration::ZERO),
         },
-    }
+    };
+    Some(tried)
 }
 
 /// No scheduler knows the target: it is a wallet, and the message goes to Arweave only.

@@ -3,18 +3,23 @@
 //! Where it sits: for the door's `/push`, on any node, with an outcome that the door has checked. It delivers as the courier
 //! does, from the same proof, so whatever has been delivered before is found to be there and nothing is doubled. Nothing is
 //! noted here: the messenger on duty goes on by itself.
+//!
+//! Only slots before the process's mark are pushed again, those whose deliveries the courier of this node has had answered:
+//! pushing any other could overtake what the process has sent the same target before. Of the others it is said that they are
+//! on their way. What goes to a wallet is never pushed again: the messenger that delivered it has put it into its own
+//! bundles, and another node would only pay for it once more.
 
 use bytes::Bytes;
 use weft_protocol::{
     Id,
     attestation::Attestation,
-    crank::{self, Delivery},
+    crank::{self, Delivery, Outgoing},
     outcome::Outcome,
 };
 
 use super::{
     Delivered, MessengerHandle,
-    courier::{Parcel, Tried, deliver},
+    courier::{Parcel, Tried, to_scheduler},
     worker::parcels,
 };
 
@@ -32,8 +37,10 @@ pub struct Pushed {
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushEnd {
-    /// It has its slot, or is on its way to Arweave.
+    /// It has its slot, or goes to a wallet and is not pushed again.
     Done,
+    /// Its turn is the messenger's: it goes out in its order.
+    OnItsWay,
     /// Its target refused it for good.
     Refused,
     /// Who has to take it cannot be reached now.
@@ -59,6 +66,11 @@ impl MessengerHandle {
             let why = bad.into_iter().find(|error| error.leaf == leaf).map(|error| error.reason);
             return Err(why.unwrap_or_else(|| "it asks for nothing".to_owned()));
         }
+        let (process, slot) = (attestation.subject.process, attestation.subject.slot);
+        let first_open = self.tools.store.cranked(&process).map_err(|fault| fault.to_string())?;
+        if is_on_its_way(slot, first_open) {
+            return Ok(wanted.iter().map(|one| on_its_way(one, process, slot)).collect());
+        }
         let mut pushed = Vec::new();
         for parcel in parcels(wanted, &outcome.outbox_leaves(), &signed) {
             let mut next = Some(parcel);
@@ -72,15 +84,48 @@ impl MessengerHandle {
     }
 
     async fn push(&self, parcel: &Parcel) -> Pushed {
-        let id = match &parcel.outgoing.delivery {
-            Delivery::Item(item) => item.id(),
-            Delivery::Assign { tx, .. } => *tx,
+        let (end, text) = match to_scheduler(&self.tools, parcel).await {
+            Some(Tried::Answered(Delivered::Done, text)) => (PushEnd::Done, text),
+            Some(Tried::Answered(Delivered::Refused, text)) => (PushEnd::Refused, text),
+            Some(Tried::Later(text, _)) => (PushEnd::Later, text),
+            None => no_process(&parcel.outgoing.delivery),
         };
-        let (end, text) = match deliver(&self.tools, parcel).await {
-            Tried::Answered(Delivered::Done, text) => (PushEnd::Done, text),
-            Tried::Answered(Delivered::Refused, text) => (PushEnd::Refused, text),
-            Tried::Later(text, _) => (PushEnd::Later, text),
-        };
-        Pushed { id, end, text }
+        Pushed { id: id_of(&parcel.outgoing), end, text }
     }
 }
+
+/// Whether a slot is the messenger's to deliver, when `first_open` is the first whose deliveries are not all answered.
+fn is_on_its_way(slot: u64, first_open: u64) -> bool {
+    slot >= first_open
+}
+
+fn on_its_way(one: &Outgoing, process: Id, slot: u64) -> Pushed {
+    let text = format!(
+        "on its way: what slot {slot} of process {process} sends is delivered by the process's messenger, in order, and this \
+         node has not seen it answered; nothing needs to be done"
+    );
+    Pushed { id: id_of(one), end: PushEnd::OnItsWay, text }
+}
+
+fn id_of(one: &Outgoing) -> Id {
+    match &one.delivery {
+        Delivery::Item(item) => item.id(),
+        Delivery::Assign { tx, .. } => *tx,
+    }
+}
+
+/// What is said of a delivery that no scheduler is asked for.
+fn no_process(delivery: &Delivery) -> (PushEnd, String) {
+    match delivery {
+        Delivery::Item(item) => {
+            let wallet = item.target().map(|target| target.to_string());
+            let wallet = wallet.or_else(|| item.tag("Target").map(str::to_owned)).unwrap_or_default();
+            let text = "its messages go to Arweave with the messenger that delivers them, and are not pushed again";
+            (PushEnd::Done, format!("{wallet} is a wallet: {text}"))
+        }
+        Delivery::Assign { process, .. } => (PushEnd::Refused, format!("{process} is no process of this network")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     assignment::{Assignment, Draft},
-    cron::{self, MAX_PROCESSES, Moment, Tick, Timetable},
+    cron::{self, MAX_PROCESSES, Moment, Rate, Tick, Timetable},
     refusal::Code,
     terms::Occasion,
     wire::Refusal,
@@ -43,6 +43,23 @@ pub(super) struct Crons {
     tables: HashMap<Id, Timetable>,
     by_time: BTreeSet<(u64, Id)>,
     by_height: BTreeSet<(u64, Id)>,
+    load: Load,
+}
+
+/// What crons ask of a scheduler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Processes that have some.
+    pub processes: usize,
+    /// How often they tick, all together.
+    pub rate: Rate,
+}
+
+impl Load {
+    /// With another's.
+    pub fn plus(self, other: Self) -> Self {
+        Self { processes: self.processes.saturating_add(other.processes), rate: self.rate.plus(other.rate) }
+    }
 }
 
 impl Crons {
@@ -57,9 +74,9 @@ impl Crons {
         Ok(crons)
     }
 
-    /// How many processes have crons.
-    pub fn len(&self) -> usize {
-        self.tables.len()
+    /// What they ask for.
+    pub fn load_of_all(&self) -> Load {
+        self.load
     }
 
     fn put(&mut self, table: Timetable) {
@@ -67,11 +84,14 @@ impl Crons {
         self.remove(&process);
         self.by_time.extend(next.timestamp.map(|at| (at, process)));
         self.by_height.extend(next.height.map(|at| (at, process)));
+        self.load = self.load.plus(Load { processes: 1, rate: table.rate() });
         self.tables.insert(process, table);
     }
 
     fn remove(&mut self, process: &Id) -> Option<Timetable> {
         let table = self.tables.remove(process)?;
+        self.load.processes = self.tables.len();
+        self.load.rate = self.load.rate.minus(table.rate());
         let next = table.next();
         if let Some(at) = next.timestamp {
             self.by_time.remove(&(at, *process));
@@ -170,14 +190,28 @@ fn timetable(network: &Id, log: &LogStore, process: &Id) -> Result<Option<Timeta
     Ok(Some(table))
 }
 
-/// Whether a new process may have the crons it names, where `there` processes have some already.
-pub(super) fn admit(spawn: &Bytes, there: usize, now: Moment) -> Result<bool, Refusal> {
+/// What the crons that a new process names ask for, where `there` is asked for already; `None` without crons.
+pub(super) fn admit(spawn: &Bytes, there: Load, now: Moment) -> Result<Option<Load>, Refusal> {
     let item = DataItem::parse(spawn.clone(), Profile::History).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
     let crons = cron::read(item.tags()).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
-    if !crons.is_empty() && there >= MAX_PROCESSES {
+    if crons.is_empty() {
+        return Ok(None);
+    }
+    let wanted = Load { processes: 1, rate: cron::rate(&crons) };
+    let full = if there.processes >= MAX_PROCESSES {
+        Some(format!("orders {} processes with crons, the most that one takes", there.processes))
+    } else if there.plus(wanted).rate > Rate::SCHEDULER {
+        Some(
+            "has crons that come to 64 ticks a second together, the most that one takes, or would with these"
+                .to_owned(),
+        )
+    } else {
+        None
+    };
+    if let Some(full) = full {
         return Err(Code::Forbidden.refuse(format!(
-            "the scheduler that is elected for this process orders {there} processes with crons, the most that one takes: spawn \
-             it again (a new id elects anew) or leave out {}",
+            "the scheduler that is elected for this process {full}: spawn it again (a new id elects anew), with longer \
+             intervals, or leave out {}",
             cron::INTERVAL_TAG
         )));
     }
@@ -186,5 +220,5 @@ pub(super) fn admit(spawn: &Bytes, there: usize, now: Moment) -> Result<bool, Re
             Code::Unavailable.refuse("no gateway has told the block height yet, from which its crons count; try again")
         );
     }
-    Ok(!crons.is_empty())
+    Ok(Some(wanted))
 }

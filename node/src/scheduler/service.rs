@@ -24,7 +24,7 @@ use weft_storage::store::StoreError;
 
 use super::{
     Command, LogStore, MAILBOX, MAX_BATCH, Order, SchedulerHandle,
-    cron::{self, Crons},
+    cron::{self, Crons, Load},
 };
 use crate::clock::now_ms;
 
@@ -77,8 +77,8 @@ struct Ahead {
     ids: HashMap<(Id, Id), usize>,
     /// Answers to repeats of an order in this very batch: (number in `given`, where the answer goes).
     repeats: Vec<(usize, oneshot::Sender<Result<Sealed, Refusal>>)>,
-    /// New processes with crons in `given`.
-    crons: usize,
+    /// What the crons of new processes in `given` ask for.
+    crons: Load,
 }
 
 /// A caller that has gone asks again and is told the same.
@@ -232,8 +232,8 @@ impl Scheduler {
             }
         };
         let has_crons = match head.next_slot {
-            0 => cron::admit(&order.item, self.crons.len().saturating_add(ahead.crons), now),
-            _ => Ok(false),
+            0 => cron::admit(&order.item, self.crons.load_of_all().plus(ahead.crons), now),
+            _ => Ok(None),
         };
         let has_crons = match has_crons {
             Ok(has_crons) => has_crons,
@@ -256,8 +256,8 @@ impl Scheduler {
             }
         };
         ahead.ids.extend(keys.into_iter().map(|key| (key, ahead.given.len())));
-        ahead.crons = ahead.crons.saturating_add(usize::from(has_crons));
-        ahead.given.push(Given { batch, sealed, reply, spawn: has_crons.then_some(assignment) });
+        ahead.crons = ahead.crons.plus(has_crons.unwrap_or_default());
+        ahead.given.push(Given { batch, sealed, reply, spawn: has_crons.map(|_| assignment) });
         Ok(())
     }
 

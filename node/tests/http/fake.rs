@@ -416,7 +416,7 @@ impl Door for Fake {
             let slot = slot.unwrap_or(log.entries.len() as u64 - 1);
             let parts = vec![(70_000, Bytes::from_static(b"abc")), (131_069, Bytes::from_static(b"end"))];
             let timestamp = log.names[slot as usize].2;
-            Ok(StateView { slot, timestamp, block_height: 1_580_000, memory_bytes: 131_072, parts })
+            Ok(StateView { slot, timestamp, block_height: 1_580_000, memory_bytes: 131_072, parts, share: None })
         })
     }
 

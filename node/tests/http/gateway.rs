@@ -70,6 +70,17 @@ async fn graphql_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_graphql_question_is_smaller_than_an_item() {
+    let fake = Fake::new();
+    let open = fake.open().await;
+    let (status, body) = open.post("/graphql", vec![b' '; (256 << 10) + 1]).await;
+    assert_eq!(status, 413, "{body}");
+    let reason = body["error"].as_str().unwrap();
+    assert!(reason.contains("GraphQL questions of at most 262144 bytes"), "{reason}");
+    assert_eq!(fake.graphql_bodies(), [] as [Value; 0]);
+}
+
+#[tokio::test]
 async fn uploads_answer_with_the_id() {
     let open = Fake::new().open().await;
     let item = ItemBuilder::new().tag("Type", "Module").data("wasm").sign(&Ed25519Signer::from_seed([3; 32])).unwrap();

@@ -85,6 +85,15 @@ async fn traces_tell_what_became_of_messages() {
     assert_eq!(open.json(&format!("/?debug=1&process={pid}")).await["traces"][0]["type"], "SPAWN");
     let one = open.json(&format!("/?debug&message={}&process-id={pid}", ids[0])).await;
     assert_eq!(one["traces"][0]["receipt"]["level"], "sealed", "{one}");
+    let wallet = user.key().address();
+    for (query, expected) in
+        [("page=2", 200), ("page=3", 400), ("page=3&page-size=40", 200), ("page=4&page-size=40", 400)]
+    {
+        let (status, body) = open.get(&format!("/?debug&wallet={wallet}&{query}")).await;
+        assert_eq!(status, expected, "{query}: {body}");
+        let told = expected == 200 || body["error"].as_str().unwrap().contains("newest 100 messages");
+        assert!(told, "{query}: {body}");
+    }
     let (status, body) = open.get("/?debug").await;
     assert_eq!(status, 400, "{body}");
     let (status, body) = open.get(&format!("/?debug&message={}", ids[0])).await;

@@ -238,3 +238,24 @@ async fn ticks_by_themselves_and_among_the_rest() {
     let ticks: Vec<u64> = everything.into_iter().filter(|(_, cron)| *cron == tick).map(|(slot, _)| slot).collect();
     assert_eq!(ticks, [2, 5, 8]);
 }
+
+/// Outcomes may be megabytes each: a page ends by their size as well, and the next goes on from its last cursor.
+#[tokio::test]
+async fn pages_of_large_results_end_early() {
+    let fake = Fake::new();
+    let user = Ed25519Signer::from_seed([1; 32]);
+    let process = fake.spawn(&user);
+    for slot in 1..=5_u64 {
+        let tick = format!("time/1/10-seconds/{slot}/{}", START + slot * 1000);
+        fake.send(process, &user, &[("Weft-Cron", &tick)], &vec![b'a'; 5 << 20]);
+    }
+    let open = fake.open().await;
+    let count = |page: &Value| (page["edges"].as_array().unwrap().len(), more(page));
+    for (list, sizes) in [("results", [(4, true), (2, false)]), ("cron", [(3, true), (2, false)])] {
+        let first = open.json(&format!("/{list}/{process}?limit=1000")).await;
+        assert_eq!(count(&first), sizes[0], "{list}");
+        let cursor = first["edges"].as_array().unwrap().last().unwrap()["cursor"].as_str().unwrap();
+        let rest = open.json(&format!("/{list}/{process}?limit=1000&from={cursor}")).await;
+        assert_eq!(count(&rest), sizes[1], "{list}");
+    }
+}

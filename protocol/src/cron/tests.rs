@@ -110,9 +110,35 @@ fn what_cannot_be_carried_out_is_refused_with_its_tag() {
     assert!(reason(&[one, ("Cron-Tag-", "x")]).contains("without a name"));
     assert!(reason(&[one, ("Cron-Tag-Weft-Crank", "x")]).contains("belong to the network"));
     assert!(reason(&[one, ("Cron-Tag-Long", &"x".repeat(4_000))]).contains("its message cannot be made"));
-    let many = vec![one; MAX_CRONS + 1];
+    let many = vec![("Cron-Interval", "16-seconds"); MAX_CRONS + 1];
     assert!(reason(&many).contains("16 crons"));
     assert_eq!(read(&tags(&many[1..])).unwrap().len(), MAX_CRONS);
+}
+
+#[test]
+fn a_process_ticks_once_a_second_at_most_all_its_crons_together() {
+    let read_all = |list: &[&str]| {
+        let list: Vec<(&str, &str)> = list.iter().map(|text| (INTERVAL_TAG, *text)).collect();
+        read(&tags(&list))
+    };
+    for good in [&["1-second"][..], &["3-s", "3-s", "3-s"], &["2-s", "3-s", "6-s"], &["7-s"; 7], &["1-block"; 16]] {
+        assert!(read_all(good).is_ok(), "{good:?}");
+    }
+    for (bad, named) in [
+        (&["1-second", "100-years"][..], "100-years"),
+        (&["1-second", "1000000000-blocks"], "1000000000-blocks"),
+        (&["2-s", "3-s", "5-s", "1-hour"], "5-s"),
+        (&["41-s", "2-s", "2-s"], "2-s"),
+    ] {
+        let said = read_all(bad).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("tag Cron-Interval = \"{named}\"")), "{said}");
+        assert!(said.contains("one tick a second together") && said.contains("longer intervals"), "{said}");
+    }
+    let once = read_all(&["1-second"]).unwrap();
+    assert_eq!(rate(&once), Rate::PROCESS);
+    assert_eq!((0..64).map(|_| rate(&once)).sum::<Rate>(), Rate::SCHEDULER);
+    assert_eq!(Rate::SCHEDULER.minus(rate(&once)).plus(rate(&once)), Rate::SCHEDULER);
+    assert!(rate(&read_all(&["100-years"]).unwrap()) > Rate::default(), "nothing is for nothing");
 }
 
 /// The cron process of AO's captured unit, with the phase it had before a message shifted it there.
@@ -184,8 +210,8 @@ fn f05_the_captured_crons_of_ao_differ_only_as_d8_says() {
 
 #[test]
 fn finer_crons_come_first() {
-    let process = spawn(&[("Cron-Interval", "4-seconds"), ("Cron-Interval", "2-seconds"), ("Cron-Interval", "2-s")]);
-    let due = table(&process).due(at(4_000, 0), 10);
+    let process = spawn(&[("Cron-Interval", "8-seconds"), ("Cron-Interval", "4-seconds"), ("Cron-Interval", "4-s")]);
+    let due = table(&process).due(at(8_000, 0), 10);
     let order: Vec<(u32, u64)> = due.iter().map(|tick| (tick.id.index, tick.id.number)).collect();
     assert_eq!(order, [(1, 1), (2, 1), (1, 2), (2, 2), (0, 1)]);
 }
@@ -290,7 +316,7 @@ fn ticks_of_a_cron_follow_each_other() {
 
 fn intervals() -> impl Strategy<Value = String> {
     let unit = prop_oneof![Just("seconds"), Just("blocks"), Just("minutes"), Just("s")];
-    (1..40_u64, unit).prop_map(|(n, unit)| format!("{n}-{unit}"))
+    (4..40_u64, unit).prop_map(|(n, unit)| format!("{n}-{unit}"))
 }
 
 proptest! {

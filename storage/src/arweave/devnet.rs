@@ -23,6 +23,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use fresh::{DOOR, Fresh, FreshAnswer};
 use node::Node;
+pub use query::TooMuch;
 use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weft_protocol::Id;

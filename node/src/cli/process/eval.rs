@@ -58,6 +58,9 @@ impl Eval {
                 .exit(Exit::Evaluation)
                 .next(next));
         }
+        if let Some(why) = result::not_evaluated(&answer, &signer.signer_address()) {
+            return Ok(Done::new(why, json).exit(Exit::Evaluation).next(next));
+        }
         let output = result::output_of(&answer).unwrap_or_else(|| "(no output)".to_owned());
         let sent = result::outbox(&answer);
         let text = if sent.is_empty() { output } else { format!("{output}\n\n{sent}") };

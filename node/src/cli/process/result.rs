@@ -16,6 +16,11 @@ use crate::cli::{
     table::{self, Table},
 };
 
+/// Characters of a message's tags that are shown.
+const SHOWN_TAGS: usize = 100;
+/// Tags of every message: the protocol's, and the action, which has its own column.
+const EVERY_MESSAGE: [&str; 6] = ["Action", "Data-Protocol", "Reference", "Type", "Variant", "X-Reference"];
+
 /// `weft process result`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -134,11 +139,12 @@ pub fn output_of(answer: &Value) -> Option<String> {
 /// What a result sends: messages, spawns, assignments.
 pub fn outbox(answer: &Value) -> String {
     let list = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut lines = Table::new(&["SENT", "TO", "ACTION", "DATA"]);
+    let mut lines = Table::new(&["SENT", "TO", "ACTION", "DATA", "TAGS"]);
     for message in list("Messages") {
         let to = field(&message, "Target").unwrap_or("?");
         let data = table::clip(field(&message, "Data").unwrap_or(""), 50);
-        lines.row(["message", to, tag(&message, "Action").unwrap_or("-"), &data]);
+        let tags = table::clip(&own_tags(&message), SHOWN_TAGS);
+        lines.row(["message", to, tag(&message, "Action").unwrap_or("-"), &data, &tags]);
     }
     for spawn in list("Spawns") {
         lines.row(["spawn", tag(&spawn, "Module").unwrap_or("new process"), "-", tag(&spawn, "Name").unwrap_or("-")]);
@@ -148,6 +154,25 @@ pub fn outbox(answer: &Value) -> String {
         lines.row(["assignment", &to, "-", field(&assignment, "Message").unwrap_or("-")]);
     }
     if lines.is_empty() { String::new() } else { lines.text() }
+}
+
+/// The tags that a process gave its message, without those that every message has and without the action.
+fn own_tags(message: &Value) -> String {
+    let tags = message.get("Tags").and_then(Value::as_array).into_iter().flatten();
+    let pairs = tags.filter_map(|t| Some((field(t, "name")?, field(t, "value")?)));
+    let own = pairs.filter(|(name, _)| !EVERY_MESSAGE.contains(name));
+    own.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Why Lua that was sent to be evaluated was not, if so. A process marks the output of messages that are no evaluation
+/// with `print`; an `Eval` that is not its owner's is such a message.
+pub fn not_evaluated(answer: &Value, signer: &str) -> Option<String> {
+    (answer.pointer("/Output/print") == Some(&Value::Bool(true))).then(|| {
+        format!(
+            "It was not evaluated: the process took it for an ordinary message. It evaluates for its owner only, and \
+             {signer} signed.\n  fix: sign with the owner's key, --wallet FILE or WEFT_WALLET"
+        )
+    })
 }
 
 /// The first tag of a name.

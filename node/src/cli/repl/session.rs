@@ -25,6 +25,7 @@ pub(super) struct Session {
 pub(super) struct Evaluated {
     input: String,
     message: Id,
+    signer: String,
     answer: Value,
 }
 
@@ -61,14 +62,14 @@ impl Session {
             _ = tokio::signal::ctrl_c() => return Err(CliError::new(Exit::Interrupted, "stopped waiting")
                 .fix(format!("the message is ordered; its result: weft process result {} {}", self.process, item.id()))),
         };
-        Ok(Evaluated { input: code.to_owned(), message: item.id(), answer })
+        Ok(Evaluated { input: code.to_owned(), message: item.id(), signer: self.signer.signer_address(), answer })
     }
 }
 
 impl Evaluated {
-    /// The process's error in words.
+    /// The process's error in words, or why it evaluated nothing.
     pub(super) fn error(&self) -> Option<String> {
-        process::error_of(&self.answer)
+        process::error_of(&self.answer).or_else(|| process::not_evaluated(&self.answer, &self.signer))
     }
 
     /// What it printed and returned.

@@ -122,6 +122,11 @@ impl Snapshot {
         self.memory_bytes
     }
 
+    /// Bytes that it takes unpacked, as it says itself; unpacking checks it.
+    pub fn unpacked_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     /// What is not zero in the memory, checked against the root: (offset, bytes), ascending, at most `limit` bytes of memory.
     ///
     /// # Errors

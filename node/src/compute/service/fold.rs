@@ -157,8 +157,11 @@ impl Fold {
         let mut content =
             entry_content(&entry, &assignment).ok_or_else(|| bad("it does not hold what was assigned".into()))?;
         let reads = reads_of(&entry, &assignment, &content);
+        // What is refused changes nothing: the timetable moves last.
+        let mut head = self.head.clone();
+        head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
         self.ticks.check(&entry, &assignment, &mut content).map_err(bad)?;
-        self.head.advance(&assignment, item.id()).map_err(|e| bad(e.to_string()))?;
+        self.head = head;
         self.block_height = assignment.block_height;
         Ok(Step { assignment, item, content, reads })
     }

@@ -44,10 +44,10 @@ impl Ticks {
         Ok(Self { table, owner: owner_of(&tools.network.address(), located, &first), followed: next })
     }
 
-    /// Of a process without crons.
+    /// Of a process with this timetable, before slot 0.
     #[cfg(test)]
-    pub fn none() -> Self {
-        Self { table: None, owner: String::new(), followed: 0 }
+    pub fn of(table: Option<Timetable>) -> Self {
+        Self { table, owner: String::new(), followed: 0 }
     }
 
     /// Checks the entry's claim, if it makes one, and makes its content the owner's word then.

@@ -38,44 +38,50 @@ const LOOK_BACK: u64 = 256;
 /// Bytes of a compressed memory that fit into an answer.
 const MAX_STATE: usize = 15 << 20;
 
-/// Readers under way, by process.
+/// Readers under way: the process of each, by the number of its turn.
 #[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<BTreeMap<Id, usize>>>);
+pub struct Turns(Arc<Mutex<BTreeMap<usize, Id>>>);
 
 /// A reader under way; dropped, it makes room for the next.
 struct Turn {
     turns: Turns,
-    process: Id,
+    number: usize,
+}
+
+impl Turn {
+    /// The pool's seat to look back in. It is this reader's own as long as it has its turn, and taken again by later ones:
+    /// there are never more than [`AT_ONCE`], whatever is asked for.
+    fn seat(&self) -> Id {
+        let number = u64::try_from(self.number).unwrap_or(u64::MAX);
+        Id::sha256(&[b"weft/look-back\0".as_slice(), &number.to_be_bytes()].concat())
+    }
 }
 
 impl Turns {
-    fn counts(&self) -> MutexGuard<'_, BTreeMap<Id, usize>> {
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<usize, Id>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, process: Id) -> Result<Turn, Refusal> {
-        let mut counts = self.counts();
-        let all: usize = counts.values().sum();
-        let count = counts.entry(process).or_default();
-        if all >= AT_ONCE || *count >= AT_ONCE_PROCESS {
+        let mut taken = self.taken();
+        let all = taken.len();
+        let count = taken.values().filter(|other| **other == process).count();
+        let free = (0..AT_ONCE).find(|number| !taken.contains_key(number));
+        let Some(number) = free.filter(|_| count < AT_ONCE_PROCESS) else {
             let reason = format!(
                 "{count} dry runs or copies of process {process} are under way, {all} on this node; at most \
                  {AT_ONCE_PROCESS} and {AT_ONCE} are taken: try again in a second"
             );
             return Err(Code::Capacity.refuse(reason));
-        }
-        *count = count.saturating_add(1);
-        Ok(Turn { turns: self.clone(), process })
+        };
+        taken.insert(number, process);
+        Ok(Turn { turns: self.clone(), number })
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut counts = self.turns.counts();
-        match counts.get_mut(&self.process) {
-            Some(count) if *count > 1 => *count = count.saturating_sub(1),
-            _ => drop(counts.remove(&self.process)),
-        }
+        self.turns.taken().remove(&self.number);
     }
 }
 
@@ -105,10 +111,10 @@ impl ComputeHandle {
         let process = id("process", &request.process)?;
         let caller: serde_json::Value = serde_json::from_slice(&request.message)
             .map_err(|e| Code::BadItem.refuse(format!("the dry-run message is not JSON: {e}")))?;
-        let _turn = self.turns.take(process)?;
+        let turn = self.turns.take(process)?;
         let wanted = if request.slot == u64::MAX { request.at_least } else { request.slot };
         self.charge(from, &request.lease, process, wanted).await?;
-        let standing = self.stand(process, request.slot, wanted).await?;
+        let standing = self.stand(process, request.slot, wanted, &turn).await?;
         let tried = self.try_message(&standing, process, &caller).await;
         self.leave(process, &standing).await;
         Ok(wire::Result {
@@ -125,10 +131,10 @@ impl ComputeHandle {
     /// As [`ComputeHandle::dry_run`]; also when it is too large to be sent.
     pub async fn state(&self, from: NodeKey, request: wire::StateQuery) -> Result<wire::State, Refusal> {
         let process = id("process", &request.process)?;
-        let _turn = self.turns.take(process)?;
+        let turn = self.turns.take(process)?;
         let wanted = if request.slot == u64::MAX { 0 } else { request.slot };
         self.charge(from, &request.lease, process, wanted).await?;
-        let standing = self.stand(process, request.slot, wanted).await?;
+        let standing = self.stand(process, request.slot, wanted, &turn).await?;
         let taken = self.tools().machine.pool.snapshot(standing.seat).await;
         self.leave(process, &standing).await;
         let (_, snapshot) = taken.map_err(pool_fault)?;
@@ -163,7 +169,7 @@ impl ComputeHandle {
     }
 
     /// A state to read from: the live one if `slot` is `u64::MAX` or its last, else one replayed beside it.
-    async fn stand(&self, process: Id, slot: u64, wanted: u64) -> Result<Standing, Refusal> {
+    async fn stand(&self, process: Id, slot: u64, wanted: u64, turn: &Turn) -> Result<Standing, Refusal> {
         let mut held = self.slot(&process).lock_owned().await;
         while fold::advance(self.tools(), &mut held, process, wanted, Vec::new()).await? > 0 {}
         let live = Standing { seat: process, fold: held };
@@ -179,21 +185,20 @@ impl ComputeHandle {
         let beside = state.clone();
         // The process goes on while its past is looked at.
         drop(live);
-        self.look_back(process, slot, beside).await
+        self.look_back(process, slot, beside, turn).await
     }
 
-    async fn look_back(&self, process: Id, slot: u64, mut beside: Fold) -> Result<Standing, Refusal> {
+    async fn look_back(&self, process: Id, slot: u64, mut beside: Fold, turn: &Turn) -> Result<Standing, Refusal> {
         self.can_look_back(process, slot)?;
-        let seat = [b"weft/look-back\0".as_slice(), process.as_bytes(), &slot.to_be_bytes()].concat();
-        let seat = Id::sha256(&seat);
-        let mut held = self.slot(&seat).lock_owned().await;
+        let seat = turn.seat();
         let rebuilt = fold::rebuild(self.tools(), &mut beside, process, seat, slot.saturating_add(1)).await;
         if let Err(refusal) = rebuilt {
             fold::forget(self.tools(), seat).await;
             return Err(refusal);
         }
-        *held = Some(beside);
-        Ok(Standing { seat, fold: held })
+        // Nobody else knows of this place: it goes with its reader.
+        let fold = super::Slot::new(tokio::sync::Mutex::new(Some(beside))).lock_owned().await;
+        Ok(Standing { seat, fold })
     }
 
     /// What lies between the state after `slot` and the nearest kept before it must be a small part of a log.

@@ -142,7 +142,7 @@ async fn killed_at_any_point_every_tick_has_one_slot_and_the_same_id() {
     static CLOCK: AtomicU64 = AtomicU64::new(START);
     let folder = tempfile::tempdir().unwrap();
     let height = Arc::new(AtomicU64::new(HEIGHT));
-    let processes = [spawn("one", &["1-second", "3-seconds", "1-block"]), spawn("two", &["2-seconds"])];
+    let processes = [spawn("one", &["2-seconds", "3-seconds", "1-block"]), spawn("two", &["2-seconds"])];
     let mut known: Vec<Vec<(String, Id)>> = vec![Vec::new(); 2];
     for round in 0..12_u64 {
         let mut running = Running::start(folder.path(), || CLOCK.load(Ordering::Relaxed), &height);
@@ -168,7 +168,7 @@ async fn killed_at_any_point_every_tick_has_one_slot_and_the_same_id() {
     // At rest, all that is due is there, nothing twice: what a scheduler that never died would have made.
     let mut running = Running::start(folder.path(), || CLOCK.load(Ordering::Relaxed), &height);
     let passed = CLOCK.load(Ordering::Relaxed) - START;
-    let due = [1 + passed / 1_000 + passed / 3_000 + 12, 1 + passed / 2_000];
+    let due = [1 + passed / 2_000 + passed / 3_000 + 12, 1 + passed / 2_000];
     for (process, due) in processes.iter().zip(due) {
         running.sealed(process.id(), due).await;
         let log = followed(running.handle.log(), process);
@@ -239,7 +239,39 @@ async fn crons_that_cannot_be_are_refused_at_spawn() {
     running.order(plain.id(), &plain).await.expect("a process without crons is still welcome");
     running.kill().await;
     let log = LogStore::open(folder.path()).unwrap();
-    assert_eq!(Crons::load(&network(), &log).unwrap().len(), MAX_PROCESSES);
+    assert_eq!(Crons::load(&network(), &log).unwrap().load_of_all().processes, MAX_PROCESSES);
+}
+
+/// The bound is on ticks: it is met long before that on processes, in one flush and over several, and after a restart.
+#[tokio::test]
+async fn a_scheduler_takes_64_ticks_a_second_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU64::new(HEIGHT));
+    let mut running = Running::start(folder.path(), || START, &height);
+    let most: Vec<DataItem> = (0..70).map(|n| spawn(&n.to_string(), &["1-second"])).collect();
+    let asked = most.iter().map(|item| running.order(item.id(), item));
+    let answers = futures::future::join_all(asked).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 64);
+    for round in 0..2 {
+        let slow = spawn(&format!("slow {round}"), &["1-hour"]);
+        let refusal = running.order(slow.id(), &slow).await.unwrap_err();
+        assert_eq!((Code::parse(&refusal.code), refusal.is_final), (Code::Forbidden, true));
+        assert!(
+            refusal.reason.contains("64 ticks a second") && refusal.reason.contains("spawn it again"),
+            "{refusal:?}"
+        );
+        assert_eq!(running.handle.log().head(&slow.id()).unwrap(), None);
+        let plain = spawn(&format!("plain {round}"), &[]);
+        running.order(plain.id(), &plain).await.expect("a process without crons is still welcome");
+        running.kill().await;
+        running = Running::start(folder.path(), || START, &height);
+    }
+    running.kill().await;
+    let log = LogStore::open(folder.path()).unwrap();
+    let mut crons = Crons::load(&network(), &log).unwrap();
+    assert_eq!(crons.load_of_all(), Load { processes: 64, rate: Rate::SCHEDULER });
+    crons.give_up(&most[0].id());
+    assert_eq!(crons.load_of_all(), Load { processes: 63, rate: Rate::SCHEDULER.minus(Rate::PROCESS) });
 }
 
 #[test]

@@ -11,11 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::{runtime::Handle, sync::Semaphore};
 use weft_protocol::{Id, ans104::DataItem, ans104::Tag};
 
 use super::{
     graphql::{self, Gql, Source},
-    query::{Filter, Found, Page},
+    query::{Filter, Found, Lists, Page, TooMuch},
     record::{FIRST_FRESH as FIRST, Header, Record, Records},
     state::{State, item_record},
 };
@@ -24,6 +25,8 @@ use super::{
 const KEPT: usize = 4_096;
 /// Ids of one question that are looked at.
 const MAX_IDS: usize = 100;
+/// Questions that are looked into at once, each on a thread of its own; the others wait.
+const AT_ONCE: usize = 2;
 /// Type of the records that say where a scheduler is.
 const LOCATION: &str = "Scheduler-Location";
 /// What stands for the address that the client has asked, in answers before they are given.
@@ -37,6 +40,7 @@ pub struct Fresh {
     order: Arc<Mutex<VecDeque<Id>>>,
     /// Records that are shown only to who asks for their type.
     locations: Arc<HashSet<Id>>,
+    turns: Arc<Semaphore>,
 }
 
 /// What a question found here.
@@ -66,7 +70,8 @@ impl Fresh {
         }
         let state = Arc::new(RwLock::new(state));
         let schema = graphql::schema(Source::Fresh(Arc::clone(&state)));
-        Self { schema, state, order: Arc::default(), locations: Arc::new(locations) }
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { schema, state, order: Arc::default(), locations: Arc::new(locations), turns }
     }
 
     /// Takes in an item that was checked.
@@ -107,18 +112,34 @@ impl Fresh {
     }
 
     /// Answers a GraphQL request; `None` if it is none that this schema understands.
-    pub async fn ask(&self, body: &[u8]) -> Option<FreshAnswer> {
-        let request: async_graphql::Request = serde_json::from_slice(body).ok()?;
+    ///
+    /// # Errors
+    /// It asks for more than is looked into at once.
+    pub async fn ask(&self, body: &[u8]) -> Result<Option<FreshAnswer>, TooMuch> {
+        let Ok(request) = serde_json::from_slice::<async_graphql::Request>(body) else { return Ok(None) };
+        // Never closed; were it, questions would only be less bounded.
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let (fresh, runtime) = (self.clone(), Handle::current());
+        // Looking through all records takes a thread for itself, and goes on when the asker does not wait.
+        let looked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            runtime.block_on(fresh.look(request))
+        });
+        looked.await.unwrap_or(Ok(None))
+    }
+
+    async fn look(&self, request: async_graphql::Request) -> Result<Option<FreshAnswer>, TooMuch> {
         let notes = Arc::new(Mutex::new(FreshAnswer::default()));
         let asked = Asked { notes: Arc::clone(&notes), locations: Arc::clone(&self.locations) };
-        let answer = self.schema.execute(request.data(asked)).await;
-        if !answer.errors.is_empty() {
-            return None;
+        let answer = self.schema.execute(request.data(asked).data(Lists::default())).await;
+        if let Some(why) = answer.errors.iter().find_map(|error| error.source::<TooMuch>()) {
+            return Err(why.clone());
         }
-        let data = answer.data.into_json().ok()?;
+        let data = answer.data.into_json().ok().filter(|_| answer.errors.is_empty());
+        let Some(data) = data else { return Ok(None) };
         let mut out = std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
         out.data = data;
-        Some(out)
+        Ok(Some(out))
     }
 }
 
@@ -166,9 +187,8 @@ impl Asked {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.found.extend(found.0.iter().map(|(_, id)| *id).filter(|id| !self.locations.contains(id)));
         notes.lists.push((member.to_owned(), page.len(), page.ascending));
-        let ids = filter.ids.iter().filter_map(|id| id.parse::<Id>().ok());
         let room = MAX_IDS.saturating_sub(notes.named.len());
-        notes.named.extend(ids.take(room));
+        notes.named.extend(filter.ids.iter().flatten().take(room));
         notes.after.extend(page.after.iter().filter(|_| page.is_fresh()).cloned());
     }
 

@@ -12,7 +12,7 @@ use super::{
     chain::Block as ChainBlock,
     fresh::Asked,
     node::Node,
-    query::{self, Filter, Page, TagMatch},
+    query::{self, Filter, Lists, Page, TagMatch, TooMuch},
     record::Record,
     state::State,
 };
@@ -39,7 +39,7 @@ impl Source {
     }
 }
 
-/// The schema over a source; deep or huge questions are refused.
+/// The schema over a source; deep or huge questions are refused. Every request brings its own [`Lists`].
 pub(super) fn schema(source: Source) -> Gql {
     Schema::build(Query, EmptyMutation, EmptySubscription).data(source).limit_depth(24).limit_complexity(2000).finish()
 }
@@ -252,16 +252,31 @@ impl Transaction {
     }
 }
 
-fn texts(ids: Option<Vec<ID>>) -> Vec<String> {
-    ids.unwrap_or_default().into_iter().map(|id| id.0).collect()
+/// A refusal that callers can tell from questions that this schema does not understand.
+fn refused(why: TooMuch) -> async_graphql::Error {
+    async_graphql::Error::new_with_source(why)
+}
+
+/// Counts a list that is asked for.
+fn another_list(ctx: &Context<'_>) -> async_graphql::Result<()> {
+    ctx.data::<Lists>()?.another().map_err(refused)
+}
+
+fn texts(ids: Vec<ID>) -> Vec<String> {
+    ids.into_iter().map(|id| id.0).collect()
 }
 
 fn page(first: Option<i32>, after: Option<String>, sort: Option<SortOrder>) -> Page {
     Page { first, after: after.filter(|after| !after.is_empty()), ascending: sort == Some(SortOrder::HeightAsc) }
 }
 
-fn tag_match(filter: TagFilter) -> TagMatch {
-    TagMatch { name: filter.name, values: filter.values, negated: filter.op == TagOperator::Neq }
+fn tag_match(filter: TagFilter) -> Result<TagMatch, TooMuch> {
+    let values = query::bounded("values", Some(filter.values))?.into_iter().collect();
+    Ok(TagMatch { name: filter.name, values, negated: filter.op == TagOperator::Neq })
+}
+
+fn tag_matches(tags: Option<Vec<TagFilter>>) -> Result<Vec<TagMatch>, TooMuch> {
+    query::bounded("tags", tags)?.into_iter().map(tag_match).collect()
 }
 
 #[Object]
@@ -291,13 +306,14 @@ impl Query {
         after: Option<String>,
         sort: Option<SortOrder>,
     ) -> async_graphql::Result<TransactionConnection> {
+        another_list(ctx)?;
         let bounds = block.unwrap_or_default();
         let mut filter = Filter {
-            ids: texts(ids),
-            owners: owners.unwrap_or_default(),
-            recipients: recipients.unwrap_or_default(),
-            bundles: texts(bundled_in),
-            tags: tags.unwrap_or_default().into_iter().map(tag_match).collect(),
+            ids: query::ids("ids", ids.map(texts)).map_err(refused)?,
+            owners: query::ids("owners", owners).map_err(refused)?,
+            recipients: query::ids("recipients", recipients).map_err(refused)?,
+            bundles: query::ids("bundledIn", bundled_in.map(texts)).map_err(refused)?,
+            tags: tag_matches(tags).map_err(refused)?,
             min: bounds.min,
             max: bounds.max,
             skip: HashSet::new(),
@@ -322,6 +338,7 @@ impl Query {
 
     /// One block by its hash.
     async fn block(&self, ctx: &Context<'_>, id: Option<String>) -> async_graphql::Result<Option<Block>> {
+        another_list(ctx)?;
         let state = ctx.data::<Source>()?.read();
         Ok(state.blocks.iter().find(|block| Some(&block.hash) == id.as_ref()).map(Block::from))
     }
@@ -336,10 +353,12 @@ impl Query {
         after: Option<String>,
         sort: Option<SortOrder>,
     ) -> async_graphql::Result<BlockConnection> {
+        another_list(ctx)?;
         let bounds = height.unwrap_or_default();
+        let hashes = query::bounded("ids", ids.map(texts)).map_err(refused)?.into_iter().collect();
         let state = ctx.data::<Source>()?.read();
         let page = page(first, after, sort);
-        let (rows, has_next_page) = query::blocks(&state, &texts(ids), (bounds.min, bounds.max), &page);
+        let (rows, has_next_page) = query::blocks(&state, &hashes, (bounds.min, bounds.max), &page);
         let edge = |(cursor, height)| Some(BlockEdge { cursor, node: Block::from(state.block_at(height)?) });
         let edges = rows.into_iter().filter_map(edge).collect();
         Ok(BlockConnection { page_info: PageInfo { has_next_page }, edges })

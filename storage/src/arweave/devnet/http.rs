@@ -20,6 +20,7 @@ use tower_http::cors::CorsLayer;
 use super::{
     graphql::{self, Gql, Source},
     node::Node,
+    query::Lists,
 };
 
 /// The largest body taken: a data item of the largest size, or a transaction whose data (base64url) is 15 MiB.
@@ -100,7 +101,7 @@ async fn question(
     State(app): State<App>,
     Json(request): Json<async_graphql::Request>,
 ) -> Json<async_graphql::Response> {
-    Json(app.schema.execute(request).await)
+    Json(app.schema.execute(request.data(Lists::default())).await)
 }
 
 async fn playground() -> Html<&'static str> {

@@ -1,6 +1,12 @@
 //! Filters, order and pages over the records, as Arweave's GraphQL has them.
+//!
+//! A question looks through all records for every list that it asks for, with the records locked: what one may name and how
+//! many lists it may ask for is bounded ([`TooMuch`]).
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use weft_protocol::{Id, b64};
 
@@ -14,13 +20,65 @@ const PAGE: usize = 100;
 /// Rows of a page when nothing was asked for.
 const DEFAULT_PAGE: usize = 10;
 
+/// Values that one list of a filter may name.
+const MAX_NAMED: usize = 100;
+/// Filters on tags that one list may have.
+const MAX_TAGS: usize = 20;
+/// Lists that one question may ask for.
+const MAX_LISTS: usize = 16;
+
+/// A question that would look through too much.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TooMuch {
+    /// A filter is too long.
+    #[error("`{name}` has {count} entries, at most {most} are looked for at once: ask in several questions")]
+    Named {
+        /// The argument.
+        name: &'static str,
+        /// Its entries.
+        count: usize,
+        /// What it may have.
+        most: usize,
+    },
+    /// Too many lists are asked for.
+    #[error("a question may ask for at most {MAX_LISTS} lists of transactions or blocks: ask in several questions")]
+    Lists,
+}
+
+/// Lists that a question has asked for so far; every question comes with its own.
+#[derive(Debug, Default)]
+pub(super) struct Lists(AtomicUsize);
+
+impl Lists {
+    /// Counts one more.
+    pub fn another(&self) -> Result<(), TooMuch> {
+        if self.0.fetch_add(1, Ordering::Relaxed) < MAX_LISTS { Ok(()) } else { Err(TooMuch::Lists) }
+    }
+}
+
+/// Ids that are looked for; `None`: any. What is no id is nobody's.
+pub(super) type Ids = Option<HashSet<Id>>;
+
+/// What is looked for by name, unless that is too much.
+pub(super) fn bounded<T>(name: &'static str, list: Option<Vec<T>>) -> Result<Vec<T>, TooMuch> {
+    let list = list.unwrap_or_default();
+    let most = if name == "tags" { MAX_TAGS } else { MAX_NAMED };
+    if list.len() > most { Err(TooMuch::Named { name, count: list.len(), most }) } else { Ok(list) }
+}
+
+/// The ids of a list; an empty one does not restrict.
+pub(super) fn ids<T: AsRef<str>>(name: &'static str, list: Option<Vec<T>>) -> Result<Ids, TooMuch> {
+    let list = bounded(name, list)?;
+    Ok((!list.is_empty()).then(|| list.iter().filter_map(|id| id.as_ref().parse().ok()).collect()))
+}
+
 /// What to look for. Empty lists and `None` do not restrict.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    pub ids: Vec<String>,
-    pub owners: Vec<String>,
-    pub recipients: Vec<String>,
-    pub bundles: Vec<String>,
+    pub ids: Ids,
+    pub owners: Ids,
+    pub recipients: Ids,
+    pub bundles: Ids,
     pub tags: Vec<TagMatch>,
     pub min: Option<u64>,
     pub max: Option<u64>,
@@ -32,7 +90,7 @@ pub(super) struct Filter {
 #[derive(Debug)]
 pub(super) struct TagMatch {
     pub name: String,
-    pub values: Vec<String>,
+    pub values: HashSet<String>,
     pub negated: bool,
 }
 
@@ -79,12 +137,12 @@ fn cursor((height, seq): Rank) -> String {
 impl Filter {
     /// Whether it asks for records whose tag `name` is `value`.
     pub fn wants(&self, name: &str, value: &str) -> bool {
-        self.tags.iter().any(|tag| !tag.negated && tag.name == name && tag.values.iter().any(|known| known == value))
+        self.tags.iter().any(|tag| !tag.negated && tag.name == name && tag.values.contains(value))
     }
 
     fn holds(&self, record: &Record) -> bool {
         let among =
-            |list: &[String], id: Option<Id>| list.is_empty() || id.is_some_and(|id| list.contains(&id.to_string()));
+            |list: &Ids, id: Option<Id>| list.as_ref().is_none_or(|list| id.is_some_and(|id| list.contains(&id)));
         let height = record.height.unwrap_or(u64::MAX);
         !self.skip.contains(&record.id)
             && among(&self.ids, Some(record.id))
@@ -98,13 +156,11 @@ impl Filter {
 
     /// The page of records that hold.
     pub fn find(&self, state: &State, page: &Page) -> Found {
-        if self.ids.is_empty() {
+        let Some(ids) = &self.ids else {
             return self.collect(state.records.ordered(), page);
-        }
-        let ids = self.ids.iter().filter_map(|id| id.parse::<Id>().ok());
-        let mut named = ids.filter_map(|id| state.records.get(&id)).collect::<Vec<_>>();
+        };
+        let mut named = ids.iter().filter_map(|id| state.records.get(id)).collect::<Vec<_>>();
         named.sort_by_key(|record| record.rank());
-        named.dedup_by_key(|record| record.id);
         self.collect(named.into_iter(), page)
     }
 
@@ -139,14 +195,14 @@ impl TagMatch {
 /// A page of block heights between bounds (or of the blocks with these hashes).
 pub(super) fn blocks(
     state: &State,
-    hashes: &[String],
+    hashes: &HashSet<String>,
     bounds: (Option<u64>, Option<u64>),
     page: &Page,
 ) -> (Vec<(String, u64)>, bool) {
     let start = page.start();
     let holds = |height: u64, hash: &str| {
         let rank = (height, 0);
-        (hashes.is_empty() || hashes.iter().any(|known| known == hash))
+        (hashes.is_empty() || hashes.contains(hash))
             && bounds.0.is_none_or(|min| height >= min)
             && bounds.1.is_none_or(|max| height <= max)
             && start.is_none_or(|start| if page.ascending { rank > start } else { rank < start })

@@ -42,3 +42,17 @@ fn an_outbox_is_a_table() {
     );
     assert_eq!(outbox(&json!({"Messages": []})), "");
 }
+
+#[test]
+fn an_outbox_shows_what_stands_in_tags() {
+    let tags = json!([{"name": "Type", "value": "Message"}, {"name": "Reference", "value": "7"}, {"name": "Ticker", "value": "PNTS"}]);
+    let text = outbox(&json!({"Messages": [{"Target": "T", "Tags": tags}]}));
+    assert!(text.ends_with("  Ticker=PNTS") && !text.contains("Reference"), "{text}");
+}
+
+#[test]
+fn an_eval_that_was_none_says_so() {
+    let why = not_evaluated(&json!({"Output": {"data": "New Message", "print": true}}), "BOB").unwrap();
+    assert!(why.contains("BOB") && why.contains("--wallet"), "{why}");
+    assert_eq!(not_evaluated(&json!({"Output": {"data": "2"}}), "BOB"), None);
+}

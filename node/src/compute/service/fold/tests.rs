@@ -3,6 +3,7 @@
 use weft_protocol::{
     ans104::{Ed25519Signer, ItemBuilder},
     assignment::Draft,
+    cron::{Moment, Timetable},
 };
 
 use super::*;
@@ -32,37 +33,51 @@ struct Log {
 
 impl Log {
     fn new(messages: &[&str]) -> Self {
-        let process = message(None, "process");
-        let mut log = Self { entries: Vec::new(), head: Head::empty(process.id()), process: process.clone() };
-        log.add(&process, &scheduler());
+        let mut log = Self::of(message(None, "process"));
+        let process = log.process.clone();
         for data in messages {
             log.add(&message(Some(process.id()), data), &scheduler());
         }
         log
     }
 
+    fn of(process: DataItem) -> Self {
+        let mut log = Self { entries: Vec::new(), head: Head::empty(process.id()), process: process.clone() };
+        log.add(&process, &scheduler());
+        log
+    }
+
     fn add(&mut self, item: &DataItem, by: &Ed25519Signer) {
-        let draft = Draft { message: item.id(), ..Draft::default() };
-        let assignment = self.head.next(draft, 1_000, 5);
+        self.add_at(item, by, None, 1_000);
+    }
+
+    fn add_at(&mut self, item: &DataItem, by: &Ed25519Signer, cron: Option<String>, now: u64) {
+        let draft = Draft { message: item.id(), cron, ..Draft::default() };
+        let assignment = self.head.next(draft, now, 5);
         let signed = assignment.sign(by).unwrap();
         self.head.advance(&assignment, signed.id()).unwrap();
         let entry = LogEntry { assignment: signed.raw().clone(), item: item.raw().clone(), ..LogEntry::default() };
         self.entries.push(entry);
     }
 
-    /// What an evaluator that knows the process makes of these entries: how many it takes, and why not the next.
-    fn checked(&self, entries: &[LogEntry]) -> (usize, String) {
+    /// An evaluator that knows the process and has seen nothing of its log.
+    fn fold(&self, table: Option<Timetable>) -> Fold {
         let assignment = DataItem::parse(self.entries[0].assignment.clone(), Profile::Strict).unwrap();
         let located = Located { scheduler: scheduler().key(), item: self.process.clone(), assignment };
         let module = Loaded { party: Party::of(&self.process), machine: Err("not needed".to_owned()) };
-        let mut fold = Fold {
+        Fold {
             head: Head::empty(self.process.id()),
             block_height: 0,
             env: "{}".into(),
             module: module.into(),
             located,
-            ticks: Ticks::none(),
-        };
+            ticks: Ticks::of(table),
+        }
+    }
+
+    /// What such an evaluator makes of these entries: how many it takes, and why not the next.
+    fn checked(&self, entries: &[LogEntry]) -> (usize, String) {
+        let mut fold = self.fold(None);
         for (taken, entry) in entries.iter().enumerate() {
             if let Err(refusal) = fold.check(entry.clone()) {
                 assert_eq!(fold.head.next_slot, taken as u64, "a refused entry moves nothing");
@@ -128,4 +143,28 @@ fn f18_a_log_with_a_hole_or_another_order_is_not_evaluated() {
     let mixed = [zero, one, twin.entries[2].clone()];
     let (taken, why) = log.checked(&mixed);
     assert!(taken == 2 && why.contains("chain"), "{taken} {why}");
+}
+
+/// A tick that is due, in a slot that does not follow, and then the true one: the first must not count.
+#[test]
+fn a_refused_entry_moves_no_cron() {
+    let process = ItemBuilder::new().tag("Type", "Process").tag("Cron-Interval", "1-second");
+    let mut log = Log::of(process.sign(&user()).unwrap());
+    let first = DataItem::parse(log.entries[0].assignment.clone(), Profile::Strict).unwrap();
+    let first = Assignment::read(&first).unwrap();
+    let table = Timetable::new(Id::sha256(b"network"), &log.process, &first).unwrap().unwrap();
+    let now = Moment { timestamp: 2_000, height: 5 };
+    let tick = table.due(now, 1).remove(0);
+    let item = table.item(&tick).unwrap();
+    let mut twin = Log { entries: Vec::new(), head: log.head.clone(), process: log.process.clone() };
+    twin.head.last_assignment = Id::default();
+    for log in [&mut log, &mut twin] {
+        log.add_at(&item, &scheduler(), Some(tick.id.to_string()), now.timestamp);
+    }
+    let mut fold = log.fold(Some(table));
+    fold.check(log.entries[0].clone()).unwrap();
+    let refused = fold.check(twin.entries[0].clone()).err().expect("it is linked to nothing").reason;
+    assert!(refused.contains("hash chain"), "{refused}");
+    assert_eq!(fold.head.next_slot, 1);
+    fold.check(log.entries[1].clone()).map(|_| ()).expect("the tick is still the next one");
 }

@@ -15,7 +15,7 @@ fn one_process_never_takes_all_turns() {
     assert!(turns.take(process(2)).is_ok(), "another process has its own");
     drop(taken);
     assert!(turns.take(process(1)).is_ok());
-    assert!(turns.counts().is_empty(), "nothing is kept of readers that are done");
+    assert!(turns.taken().is_empty(), "nothing is kept of readers that are done");
 }
 
 #[test]
@@ -37,4 +37,20 @@ fn a_look_back_begins_at_the_snapshot_unless_that_is_later() {
     assert_eq!(from_nearest(256, 254), (0, 255));
     assert_eq!(from_nearest(512, 400), (0, 401), "out of reach: more than can be looked back");
     assert_eq!(from_nearest(0, u64::MAX), (0, u64::MAX));
+}
+
+#[test]
+fn readers_look_back_in_a_few_seats_of_their_own() {
+    let turns = Turns::default();
+    let taken: Vec<Turn> = (0..AT_ONCE as u64).map(|n| turns.take(process(n)).unwrap()).collect();
+    let seats: std::collections::BTreeSet<Id> = taken.iter().map(Turn::seat).collect();
+    assert_eq!(seats.len(), AT_ONCE, "no two at once share one");
+    drop(taken);
+    for n in 0..1_000 {
+        assert!(seats.contains(&turns.take(process(n)).unwrap().seat()), "whatever is asked for, no more are used");
+    }
+    let (first, second) = (turns.take(process(1)).unwrap(), turns.take(process(1)).unwrap());
+    drop(first);
+    let third = turns.take(process(1)).unwrap();
+    assert_ne!(third.seat(), second.seat(), "a seat is not given away before its reader is done");
 }

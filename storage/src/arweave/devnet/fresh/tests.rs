@@ -13,7 +13,7 @@ fn item(n: u8, tags: &[(&str, &str)]) -> DataItem {
 
 async fn ask(fresh: &Fresh, query: &str, variables: Value) -> FreshAnswer {
     let body = json!({ "query": query, "variables": variables }).to_string();
-    fresh.ask(body.as_bytes()).await.unwrap()
+    fresh.ask(body.as_bytes()).await.unwrap().unwrap()
 }
 
 fn ids(answer: &FreshAnswer, list: &str) -> Vec<String> {
@@ -79,9 +79,50 @@ async fn the_oldest_goes_first_and_nonsense_is_nobodys() {
     }
     assert!(!fresh.has(&first.id()));
     for body in ["", "{}", "{\"query\": \"{ no_such_field }\"}", "{\"query\": 1}"] {
-        assert!(fresh.ask(body.as_bytes()).await.is_none(), "{body}");
+        assert!(fresh.ask(body.as_bytes()).await.unwrap().is_none(), "{body}");
     }
     let one = format!("{{ transaction(id: \"{}\") {{ id }} }}", first.id());
     let gone = ask(&fresh, &one, json!({})).await;
     assert_eq!((gone.named, gone.found.len()), (vec![first.id()], 0));
+}
+
+/// Why a question is refused, if it is.
+async fn refused(fresh: &Fresh, query: &str, variables: Value) -> Option<String> {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    fresh.ask(body.as_bytes()).await.err().map(|why| why.to_string())
+}
+
+#[tokio::test]
+async fn long_filters_and_many_lists_are_refused() {
+    let fresh = Fresh::new([]);
+    let item = item(1, &[("Type", "Process")]);
+    fresh.add(&item);
+    let some = |count: usize| vec![item.id().to_string(); count];
+    let lists = ["ids: [ID!]", "owners: [String!]", "recipients: [String!]", "bundledIn: [ID!]"];
+    for (name, kind) in lists.map(|list| list.split_once(": ").unwrap()) {
+        let query = format!("query($l: {kind}) {{ transactions({name}: $l) {{ edges {{ node {{ id }} }} }} }}");
+        let why = refused(&fresh, &query, json!({ "l": some(101) })).await.expect(name);
+        assert!(why.starts_with(&format!("`{name}` has 101 entries, at most 100")), "{why}");
+        assert_eq!(refused(&fresh, &query, json!({ "l": some(100) })).await, None, "{name}");
+        assert_eq!(ids(&ask(&fresh, &query, json!({ "l": ["no id"] })).await, "transactions"), [""; 0], "{name}");
+        assert_eq!(ids(&ask(&fresh, &query, json!({ "l": [] })).await, "transactions").len(), 1, "{name}");
+    }
+    let query = "query($t: [TagFilter!]) { transactions(tags: $t) { edges { node { id } } } }";
+    let tags = |filters: usize, values: usize| {
+        let mut values = vec!["x"; values];
+        values[0] = "Process";
+        json!({ "t": vec![json!({ "name": "Type", "values": values }); filters] })
+    };
+    assert!(refused(&fresh, query, tags(1, 101)).await.unwrap().starts_with("`values` has 101 entries"));
+    assert!(refused(&fresh, query, tags(21, 1)).await.unwrap().starts_with("`tags` has 21 entries"));
+    assert_eq!(ids(&ask(&fresh, query, tags(20, 100)).await, "transactions"), [item.id().to_string()]);
+    let blocks = "query($l: [ID!]) { blocks(ids: $l) { edges { node { id } } } }";
+    assert!(refused(&fresh, blocks, json!({ "l": some(101) })).await.unwrap().starts_with("`ids` has 101 entries"));
+    let many = |count: usize| {
+        let lists: Vec<String> = (0..count).map(|n| format!("l{n}: transactions {{ edges {{ cursor }} }}")).collect();
+        format!("{{ {} }}", lists.join(" "))
+    };
+    assert_eq!(refused(&fresh, &many(16), json!({})).await, None, "the bound is each question's own");
+    assert!(refused(&fresh, &many(17), json!({})).await.unwrap().contains("at most 16 lists"));
+    assert_eq!(refused(&fresh, &many(16), json!({})).await, None);
 }
