@@ -20,7 +20,7 @@ use weft_protocol::{
     keys::NodeKey,
     network::{Network, Role},
     refusal::Code,
-    wire,
+    settlement, wire,
 };
 
 use crate::{peers::Peers, scheduler::LogStore};
@@ -122,6 +122,12 @@ impl Directory {
     /// The messengers of a located process, in their order of duty.
     pub fn messengers(&self, process: &Id, scheduler: &NodeKey) -> Vec<NodeKey> {
         election::messengers_of(&self.0.network, *process, scheduler)
+    }
+
+    /// Confirmations that a transaction needs before this process is assigned it: what its tag says, else the network.
+    pub fn settlement_depth(&self, process: Option<&Located>) -> u64 {
+        let usual = self.network().parameters().anchor.settlement_depth.into();
+        settlement::depth(process.map_or(&[], |located| located.item.tags()), usual)
     }
 
     /// What is known without asking anybody.

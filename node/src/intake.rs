@@ -16,6 +16,7 @@ use weft_protocol::{
     network::Role,
     reads::{self, ReadPath},
     refusal::Code,
+    settlement,
     terms::{Kind, Occasion, Terms},
     wire::{self, CrankProof, Refusal},
 };
@@ -53,8 +54,8 @@ pub enum Purpose {
     Message(Id),
 }
 
-/// Reads what an item asks for; the reason names the tag and the value. A process's crons must be such that they can be
-/// carried out: they cannot be changed later.
+/// Reads what an item asks for; the reason names the tag and the value. A process's crons and its settlement depth must be
+/// such that they can be carried out: they cannot be changed later.
 pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
     if item.tag("Data-Protocol") != Some("ao") {
         return Err(format!("tag Data-Protocol = {:?}: must be \"ao\"", item.tag("Data-Protocol").unwrap_or_default()));
@@ -62,7 +63,10 @@ pub fn purpose(item: &DataItem) -> Result<Purpose, String> {
     let kind = item.tags().iter().filter(|t| t.name == "Type").map(|t| t.value.as_str());
     match kind.into_iter().find(|v| ["Process", "Message"].contains(v)) {
         Some("Process") => match item.tag("Module").map(str::parse::<Id>) {
-            Some(Ok(_)) => cron::read(item.tags()).map(|_| Purpose::Process).map_err(|e| e.to_string()),
+            Some(Ok(_)) => {
+                settlement::check(item.tags())?;
+                cron::read(item.tags()).map(|_| Purpose::Process).map_err(|e| e.to_string())
+            }
             Some(Err(e)) => Err(format!("tag Module: {e}")),
             None => Err("tag Module is missing: a process names the module that evaluates it".into()),
         },
@@ -217,7 +221,7 @@ impl Intake {
         let wanted = Wanted {
             base_layer: request.base_layer,
             without_data: is_excluded(&request.exclude, "Data"),
-            depth: self.settlement_depth(&process),
+            depth: self.directory.settlement_depth(self.directory.known(&process).as_ref()),
             most: self.max_bytes(),
         };
         let late = || FindError::Unavailable { what: tx.to_string(), reason: "no gateway gave it in time".into() };
@@ -251,14 +255,6 @@ impl Intake {
                 .refuse(format!("{tx} is larger than the {} bytes this network allows", self.max_bytes())));
         }
         self.scheduler.order(Order { process, draft, item, assigned, reads: Vec::new(), proof: request.proof }).await
-    }
-
-    /// Confirmations that a transaction needs before this process is assigned it: what its tag `Settlement-Depth` says, else
-    /// what the network does.
-    fn settlement_depth(&self, process: &Id) -> u64 {
-        let located = self.directory.known(process);
-        let own = located.and_then(|located| located.item.tag("Settlement-Depth")?.parse().ok());
-        own.unwrap_or_else(|| self.directory.network().parameters().anchor.settlement_depth.into())
     }
 
     /// A message that is addressed to the process anyway takes its one slot as what it is. Otherwise whoever is first could

@@ -28,6 +28,7 @@ pub mod network;
 pub mod outcome;
 pub mod reads;
 pub mod refusal;
+pub mod settlement;
 pub mod terms;
 pub mod wire;
 

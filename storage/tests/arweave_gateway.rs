@@ -81,3 +81,48 @@ async fn a_dead_gateway_is_passed_over_and_long_answers_are_cut_off() {
     assert!(error.to_string().contains("longer than 50000 bytes"), "{error}");
     devnet.shutdown().await;
 }
+
+#[tokio::test]
+async fn payloads_beyond_what_the_reader_takes_are_refused_and_not_read() {
+    let (devnet, gateway) = start(config()).await;
+    let tx = transaction(&gateway, vec![b'x'; 10_000], vec![]).await;
+    gateway.post_transaction(&tx).await.unwrap();
+    let text = "y".repeat(10_000);
+    let item = item(1, &text);
+    gateway.upload(&item).await.unwrap();
+    for id in [tx.id(), item.id()] {
+        assert_eq!(gateway.fetch_within(&id, 10_000).await.unwrap().data.len(), 10_000);
+        let refused = gateway.fetch_within(&id, 9_999).await.unwrap_err();
+        assert!(matches!(refused, GatewayError::Refused { status: 413, .. }), "{refused}");
+        assert!(!refused.is_transient());
+    }
+    devnet.shutdown().await;
+}
+
+/// A gateway that has one item whose payload never ends.
+async fn endless(State(of): State<String>, uri: Uri) -> axum::response::Response {
+    use axum::response::IntoResponse as _;
+    match uri.path() {
+        "/graphql" => of.into_response(),
+        path if path.starts_with("/raw/") => {
+            let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024])));
+            axum::body::Body::from_stream(pieces).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_never_ends_is_let_go_at_the_reader_s_bound() {
+    let item = item(1, "x");
+    let node = serde_json::json!({ "id": item.id(), "owner": { "key": "" }, "tags": [] });
+    let row = serde_json::json!({ "data": { "transactions": { "edges": [{ "node": node }] } } });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(endless).with_state(row.to_string());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    // Only the reader's own bound can end it in time: the client's is beyond all memory.
+    let gateway = Gateway::new(GatewayConfig { max_body: usize::MAX, ..GatewayConfig::new(vec![url]) }).unwrap();
+    let refused = gateway.fetch_within(&item.id(), 5_000).await.unwrap_err();
+    assert!(matches!(refused, GatewayError::Refused { status: 413, .. }), "{refused}");
+}

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use lru::LruCache;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use weft_protocol::{
     Id,
     arweave::Transaction,
@@ -29,11 +29,11 @@ use crate::compute::Reads;
 const AT_ONCE: usize = 16;
 /// Longest that a slot's reads may take to fetch: who asks for the slot waits that long at most.
 const WAIT: Duration = Duration::from_secs(8);
-/// Tries after which a delivery from a process is ordered without what could not be fetched: it must not wait for ever, and
-/// the process learns that there is no such file. With the courier's pauses, about five minutes.
-const PATIENCE: u32 = 60;
-/// Deliveries whose tries are counted.
-const COUNTED: NonZeroUsize = crate::bounds::at_least_one(4_096);
+/// Time since its first try after which a delivery from a process is ordered without what could not be fetched: it must not
+/// wait for ever, and the process learns that there is no such file. Tries are not counted: anybody can make them.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Deliveries whose first try is remembered.
+const REMEMBERED: NonZeroUsize = crate::bounds::at_least_one(4_096);
 
 /// Bounds what is fetched for readers. Cheap to clone.
 #[derive(Clone)]
@@ -41,22 +41,21 @@ pub struct Fetches(Arc<Inner>);
 
 struct Inner {
     room: Semaphore,
-    tries: Mutex<LruCache<String, u32>>,
+    first: Mutex<LruCache<String, Instant>>,
 }
 
 impl Default for Fetches {
     fn default() -> Self {
-        Self(Arc::new(Inner { room: Semaphore::new(AT_ONCE), tries: Mutex::new(LruCache::new(COUNTED)) }))
+        Self(Arc::new(Inner { room: Semaphore::new(AT_ONCE), first: Mutex::new(LruCache::new(REMEMBERED)) }))
     }
 }
 
 impl Fetches {
-    /// Counts a try of a delivery; whether it has been tried often enough.
-    fn is_tired(&self, delivery: &str) -> bool {
-        let mut tries = self.0.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = tries.get_or_insert_mut(delivery.to_owned(), || 0);
-        *count = count.saturating_add(1);
-        *count >= PATIENCE
+    /// Whether a delivery has been tried for long enough at `now`; remembers its first try.
+    fn is_tired(&self, delivery: &str, now: Instant) -> bool {
+        let mut first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *first.get_or_insert(delivery.to_owned(), || now);
+        now.saturating_duration_since(first) >= PATIENCE
     }
 }
 
@@ -101,8 +100,8 @@ impl Finder {
             return Ok(Fetched::default());
         }
         let _turn = self.fetches.0.room.try_acquire().map_err(|_| ReadsError::Full)?;
-        let tired = asked.crank.is_some_and(|crank| self.fetches.is_tired(crank));
-        let until = tokio::time::Instant::now() + WAIT;
+        let tired = asked.crank.is_some_and(|crank| self.fetches.is_tired(crank, Instant::now()));
+        let until = Instant::now() + WAIT;
         let (mut fixed, mut held, mut left) = (Vec::new(), Vec::new(), asked.most);
         for path in asked.paths {
             let late =
@@ -128,7 +127,7 @@ impl Finder {
         let content = match path {
             ReadPath::Data(id) => match self.item_from_nodes(id).await {
                 Some(item) => item.data(),
-                None => self.gateway.fetch(id).await.map_err(|error| of(&error))?.data,
+                None => self.gateway.fetch_within(id, most).await.map_err(|error| of(&error))?.data,
             },
             ReadPath::Tx(id) => {
                 let most = u64::try_from(most).unwrap_or(u64::MAX);
@@ -178,3 +177,6 @@ pub fn reads_of(entry: &LogEntry, assignment: &Assignment, content: &Content) ->
     }
     if files.is_empty() { Reads::none() } else { Arc::new(Reads::new(files)) }
 }
+
+#[cfg(test)]
+mod tests;

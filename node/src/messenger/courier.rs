@@ -3,27 +3,40 @@
 //! At most one delivery is under way for each target, so what one process sends another arrives in order; different targets
 //! go side by side. What the courier holds is bounded ([`HELD`], [`HELD_BYTES`], [`PER_TARGET`]); beyond that, and when
 //! a target that does not answer takes room that others need, parcels are left to the sweep, which recomputes them from the
-//! stored outcomes. So no target, and no number of them, can hold up the workers. An answer is durable before the next goes out.
+//! stored outcomes. What waits for a layer-1 transaction to be deep enough is not held either, and not for ever waited for.
+//! So no target, and no number of them, can hold up the workers. An answer is durable before the next goes out.
 //! Nothing goes out past the courier but what it has had answered before (`push.rs`), so nothing overtakes.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    num::NonZeroUsize,
     sync::Arc,
     time::Duration,
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::{Semaphore, mpsc};
+use lru::LruCache;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use weft_protocol::{
     Id,
+    ans104::{DataItem, Profile},
+    assignment::Assignment,
     crank::{CrankId, Delivery, Kind, Outgoing},
     refusal::Code,
-    wire::{self, CrankProof},
+    settlement,
+    wire::{self, CrankProof, Refusal},
 };
 use weft_storage::store::StoreError;
 
 use super::{Delivered, Tools};
-use crate::{directory::LocateError, peers::CallError, scheduler::id_bytes};
+use crate::{
+    directory::{LocateError, Located},
+    peers::CallError,
+    scheduler::id_bytes,
+};
 
 /// Parcels held in all.
 const HELD: usize = 8_192;
@@ -40,6 +53,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// Longest that a scheduler can have a delivery wait before it is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Deliveries whose pauses are remembered; others are only tried sooner.
+const RESTING: NonZeroUsize = crate::bounds::at_least_one(16_384);
 
 /// An outgoing item on its way.
 #[derive(Clone, Debug)]
@@ -62,13 +77,9 @@ impl Parcel {
         wire::Submit { item: bytes::Bytes::new(), proof: Some(self.proof.clone()) }
     }
 
-    /// What the deliveries are kept in order by: the process (or wallet) they go to. A layer-1 transaction may have to wait
-    /// for its confirmations: nothing waits behind it.
+    /// What the deliveries are kept in order by: the process (or wallet) they go to.
     fn lane(&self) -> Id {
         match &self.outgoing.delivery {
-            Delivery::Assign { process, tx, base_layer: true, .. } => {
-                Id::sha256(&[process.as_bytes().as_slice(), tx.as_bytes()].concat())
-            }
             Delivery::Assign { process, .. } => *process,
             Delivery::Item(item) => match self.outgoing.id.kind {
                 Kind::Spawn => item.id(),
@@ -93,8 +104,26 @@ impl CourierHandle {
 /// What became of one try.
 pub(super) enum Tried {
     Answered(Delivered, String),
-    /// Why not yet, and how long whoever said so wants to be left alone.
+    /// Why not yet, and how long whoever said so wants to be left alone; zero: the courier tries again by itself.
     Later(String, Duration),
+}
+
+/// Deliveries that are left alone until a moment. None of them is held: the sweep brings them again.
+struct Resting(LruCache<CrankId, Instant>);
+
+impl Resting {
+    fn put(&mut self, id: CrankId, until: Instant) {
+        self.0.put(id, until);
+    }
+
+    /// Whether it is too early for this one; forgets it once it is not.
+    fn holds(&mut self, id: &CrankId, now: Instant) -> bool {
+        let early = self.0.peek(id).is_some_and(|until| *until > now);
+        if !early {
+            self.0.pop(id);
+        }
+        early
+    }
 }
 
 type Try = BoxFuture<'static, Result<(Id, Tried), StoreError>>;
@@ -107,6 +136,7 @@ pub(super) struct Courier {
     waits: HashMap<Id, Duration>,
     held: HashSet<CrankId>,
     held_bytes: usize,
+    resting: Resting,
     under_way: FuturesUnordered<Try>,
     turns: Arc<Semaphore>,
 }
@@ -121,6 +151,7 @@ impl Courier {
             waits: HashMap::new(),
             held: HashSet::new(),
             held_bytes: 0,
+            resting: Resting(LruCache::new(RESTING)),
             under_way: FuturesUnordered::new(),
             turns: Arc::new(Semaphore::new(UNDER_WAY)),
         };
@@ -145,7 +176,8 @@ impl Courier {
         let lane = parcel.lane();
         // No room costs the senders time, nobody anything else: the sweep brings the parcel again.
         let full = self.lanes.get(&lane).map_or(0, VecDeque::len) >= PER_TARGET || self.is_filled(1);
-        if full || !self.held.insert(parcel.outgoing.id) {
+        let early = self.resting.holds(&parcel.outgoing.id, Instant::now());
+        if full || early || !self.held.insert(parcel.outgoing.id) {
             return;
         }
         self.held_bytes = self.held_bytes.saturating_add(parcel.size());
@@ -175,8 +207,14 @@ impl Courier {
 
     fn on_tried(&mut self, (lane, tried): (Id, Tried)) {
         let wait = match tried {
-            Tried::Later(why, asked) => {
-                let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1)).max(asked);
+            Tried::Later(why, asked) if !asked.is_zero() => {
+                tracing::debug!(target = %lane, why, ?asked, "delivery rests");
+                self.waits.remove(&lane);
+                self.rest(lane, asked);
+                Duration::ZERO
+            }
+            Tried::Later(why, _) => {
+                let wait = self.waits.get(&lane).map_or(RETRY.0, |w| (*w * 2).min(RETRY.1));
                 tracing::debug!(target = %lane, why, ?wait, "delivery waits");
                 if self.is_filled(CROWDED) {
                     return self.give_up(&lane);
@@ -194,6 +232,13 @@ impl Courier {
             self.lanes.remove(&lane);
         }
         self.start(lane, wait);
+    }
+
+    /// Leaves the parcel that was tried to the sweep, for not before `pause` is over. What is behind it goes on.
+    fn rest(&mut self, lane: Id, pause: Duration) {
+        let Some(parcel) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) else { return };
+        self.let_go(&parcel);
+        self.resting.put(parcel.outgoing.id, Instant::now() + pause);
     }
 
     /// Leaves a target's parcels to the sweep.
@@ -272,6 +317,11 @@ pub(super) async fn to_scheduler(tools: &Tools, parcel: &Parcel) -> Option<Tried
                     proof: Some(parcel.proof.clone()),
                 };
                 let answer = tools.peers.assign(located.scheduler, request).await;
+                if let Err(CallError::Refused(refusal)) = &answer
+                    && Code::parse(&refusal.code) == Code::NotSettled
+                {
+                    return Some(not_settled(tools, parcel, &located, refusal));
+                }
                 answered(answer, |s| format!("assigned {tx} to {process} as slot {}", s.slot))
             }
             Err(LocateError::NotFound(_)) => return None,
@@ -300,12 +350,34 @@ fn answered(answer: Result<wire::Sealed, CallError>, text: impl FnOnce(&wire::Se
         Err(CallError::Refused(refusal)) if refusal.is_final && Code::parse(&refusal.code) != Code::UnknownProcess => {
             Tried::Answered(Delivered::Refused, format!("delivery refused: {}", refusal.reason))
         }
-        Err(error) => {
-            let asked = match &error {
-                CallError::Refused(refusal) if Code::parse(&refusal.code) == Code::NotSettled => refusal.retry_after_ms,
-                _ => 0,
-            };
-            Tried::Later(error.to_string(), Duration::from_millis(asked).min(LONGEST_PAUSE))
-        }
+        Err(error) => Tried::Later(error.to_string(), Duration::ZERO),
     }
 }
+
+/// The transaction to be assigned is not deep enough. It is waited for as long as the process's depth takes and some more,
+/// from the slot that asks for it on; then the assignment is refused for good, whichever messenger tries it.
+fn not_settled(tools: &Tools, parcel: &Parcel, located: &Located, refusal: &Refusal) -> Tried {
+    let depth = tools.directory.settlement_depth(Some(located));
+    let sent = tools.store.outcome(&parcel.outgoing.id.process, parcel.outgoing.id.slot).ok().flatten();
+    let sent = sent.and_then(|result| sealed_at(&result));
+    later_or_never(refusal, settlement::patience_ms(depth), sent, crate::clock::now_ms())
+}
+
+/// The time of a slot, in milliseconds, as its scheduler has signed it.
+fn sealed_at(result: &wire::Result) -> Option<u64> {
+    let item = DataItem::parse(result.assignment.clone(), Profile::History).ok()?;
+    Assignment::read(&item).ok().map(|assignment| assignment.timestamp)
+}
+
+fn later_or_never(refusal: &Refusal, patience_ms: u64, sent: Option<u64>, now: u64) -> Tried {
+    if sent.is_some_and(|sent| now.saturating_sub(sent) > patience_ms) {
+        let minutes = patience_ms / 60_000;
+        let text = format!("assignment refused: {}; {minutes} minutes have passed and it is given up", refusal.reason);
+        return Tried::Answered(Delivered::Refused, text);
+    }
+    let pause = Duration::from_millis(refusal.retry_after_ms).clamp(RETRY.0, LONGEST_PAUSE);
+    Tried::Later(refusal.reason.clone(), pause)
+}
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,7 @@ fn every_test_that_is_named_exists() {
     let there = functions();
     for row in rows('F').into_iter().chain(rows('R')) {
         assert_eq!(row.len(), 4, "{row:?}");
+        assert!(!names(&row[3]).is_empty(), "{} names no test that shows it", row[0]);
         for name in names(&row[3]) {
             assert!(there.contains(name), "{} names the test {name}, which is not there", row[0]);
         }

@@ -18,8 +18,12 @@ pub use chain::{BlockInfo, Info, Posted, TxStatus};
 pub use fetch::{Fetched, Kind};
 use http::Host;
 pub use pass::Passed;
+use tokio::sync::Semaphore;
 pub use upload::Receipt;
 use weft_protocol::Id;
+
+/// Bundles read at the same time, each as large as a body may be.
+const BUNDLES: usize = 2;
 
 /// Where gateways are and how much to ask of them.
 #[derive(Debug, Clone)]
@@ -97,6 +101,8 @@ struct Inner {
     hosts: Vec<Host>,
     uploaders: Vec<Host>,
     max_body: usize,
+    /// Bounds the bundles read at the same time to cut an item out.
+    bundles: Semaphore,
 }
 
 impl Gateway {
@@ -116,7 +122,15 @@ impl Gateway {
             .user_agent(concat!("weft/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| GatewayError::Setup(error.to_string()))?;
-        Ok(Self { inner: Arc::new(Inner { client, hosts, uploaders, max_body: config.max_body }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                hosts,
+                uploaders,
+                max_body: config.max_body,
+                bundles: Semaphore::new(BUNDLES),
+            }),
+        })
     }
 
     /// The base URLs asked, best first.

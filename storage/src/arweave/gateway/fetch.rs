@@ -100,10 +100,18 @@ impl Gateway {
     /// [`GatewayError::NotFound`] when no gateway knows it, [`GatewayError::Unavailable`] when none gave bytes that prove
     /// to be it.
     pub async fn fetch(&self, id: &Id) -> Result<Fetched, GatewayError> {
+        self.fetch_within(id, usize::MAX).await
+    }
+
+    /// The same, with a payload of at most `most` bytes; a larger one is refused (413), and no more than that of it is read.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`], and [`GatewayError::Refused`].
+    pub async fn fetch_within(&self, id: &Id, most: usize) -> Result<Fetched, GatewayError> {
         self.any(&id.to_string(), |host| async move {
-            match self.transaction_at(host, id).await? {
+            match self.transaction_at(host, id, most).await? {
                 Some(found) => Ok(found),
-                None => Ok(Fetched::from(&self.item_at(host, id).await?)),
+                None => Ok(Fetched::from(&self.item_at(host, id, most).await?)),
             }
         })
         .await
@@ -114,7 +122,7 @@ impl Gateway {
     /// # Errors
     /// As [`Self::fetch`].
     pub async fn raw_item(&self, id: &Id) -> Result<DataItem, GatewayError> {
-        self.any(&format!("item {id}"), |host| self.item_at(host, id)).await
+        self.any(&format!("item {id}"), |host| self.item_at(host, id, usize::MAX)).await
     }
 
     /// A layer-1 transaction by id as JSON, its data inside, verified; with more than `most` bytes of data it is refused
@@ -148,9 +156,9 @@ impl Gateway {
         .await
     }
 
-    async fn transaction_at(&self, host: &Host, id: &Id) -> Result<Option<Fetched>, Failure> {
+    async fn transaction_at(&self, host: &Host, id: &Id, most: usize) -> Result<Option<Fetched>, Failure> {
         let Some(header) = self.verified_header_at(host, id).await? else { return Ok(None) };
-        let data = self.transaction_data_at(host, &header, u64::MAX).await?;
+        let data = self.transaction_data_at(host, &header, u64::try_from(most).unwrap_or(u64::MAX)).await?;
         Ok(Some(Fetched {
             id: *id,
             owner: header.owner_address(),
@@ -182,7 +190,7 @@ impl Gateway {
         }
         let data = match header.data_size() {
             0 => Bytes::new(),
-            _ => match self.payload_at(host, &id).await {
+            _ => match self.payload_at(host, &id, usize::MAX).await {
                 // A plain Arweave node has neither route for it.
                 Err(Failure::Absent | Failure::Refused(..)) => self.node_data_at(host, &id).await?,
                 other => other?,
@@ -202,17 +210,19 @@ impl Gateway {
         Ok(data.into())
     }
 
-    async fn payload_at(&self, host: &Host, id: &Id) -> Result<Bytes, Failure> {
-        match self.get(host, &path("/raw/", id)).await {
+    async fn payload_at(&self, host: &Host, id: &Id, most: usize) -> Result<Bytes, Failure> {
+        match self.get_within(host, &path("/raw/", id), most).await {
+            Err(Failure::Refused(413, reason)) => Err(Failure::Refused(413, reason)),
             // A plain Arweave node has no such route.
-            Err(Failure::Absent | Failure::Refused(..)) => Ok(self.get(host, &path("/", id)).await?.body),
+            Err(Failure::Absent | Failure::Refused(..)) => Ok(self.get_within(host, &path("/", id), most).await?.body),
             other => Ok(other?.body),
         }
     }
 
-    async fn item_at(&self, host: &Host, id: &Id) -> Result<DataItem, Failure> {
+    async fn item_at(&self, host: &Host, id: &Id, most: usize) -> Result<DataItem, Failure> {
         let claim = self.claim_at(host, id).await?;
-        let why = match self.payload_at(host, id).await {
+        let why = match self.payload_at(host, id, most).await {
+            Err(Failure::Refused(413, reason)) => return Err(Failure::Refused(413, reason)),
             Ok(data) => match rebuild(id, &claim, &data) {
                 Some(item) => return Ok(item),
                 None => lie(format!("fields and payload of item {id} that its signature does not fit")),
@@ -235,7 +245,9 @@ impl Gateway {
 
     /// Cuts an item out of the payload of the bundle that holds it.
     async fn cut_at(&self, host: &Host, id: &Id, bundle: &Id) -> Result<DataItem, Failure> {
-        let data = self.payload_at(host, bundle).await?;
+        // A bundle may be much larger than the item: only so many are in memory.
+        let _turn = self.inner.bundles.acquire().await; // never closed
+        let data = self.payload_at(host, bundle, usize::MAX).await?;
         let entries = bundle::read(&data, LIMITS).map_err(|error| lie(format!("bundle {bundle}: {error}")))?;
         let entry = entries.into_iter().find(|entry| entry.id == *id);
         let entry = entry.ok_or_else(|| lie(format!("a bundle {bundle} without item {id}")))?;

@@ -119,6 +119,18 @@ impl Gateway {
         path: &str,
         body: Option<(&'static str, Bytes)>,
     ) -> Result<Answer, Failure> {
+        self.ask_within(host, method, path, body, usize::MAX).await
+    }
+
+    /// The same, with an answer of at most `most` bytes; one that only this bound forbids is refused (413), not broken.
+    async fn ask_within(
+        &self,
+        host: &Host,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Bytes)>,
+        most: usize,
+    ) -> Result<Answer, Failure> {
         let mut request = self.inner.client.request(method, format!("{}{path}", host.base));
         if let Some((content_type, bytes)) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, content_type).body(bytes);
@@ -127,8 +139,13 @@ impl Gateway {
         let status = response.status();
         let kind = response.headers().get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.map(str::to_owned);
-        let limit = self.inner.max_body;
-        let too_long = || Failure::Broken(format!("its answer is longer than {limit} bytes"));
+        // What is no success is short; its reason must not hide behind a small bound.
+        let most = if status.is_success() { most } else { usize::MAX };
+        let limit = self.inner.max_body.min(most);
+        let too_long = || match limit == most {
+            true => Failure::Refused(413, format!("it has more than {limit} bytes")),
+            false => Failure::Broken(format!("its answer is longer than {limit} bytes")),
+        };
         if response.content_length().is_some_and(|length| length > limit as u64) {
             return Err(too_long());
         }
@@ -144,6 +161,11 @@ impl Gateway {
 
     pub(super) async fn get(&self, host: &Host, path: &str) -> Result<Answer, Failure> {
         self.ask(host, Method::GET, path, None).await?.success()
+    }
+
+    /// The same, at most `most` bytes, else refused (413).
+    pub(super) async fn get_within(&self, host: &Host, path: &str, most: usize) -> Result<Answer, Failure> {
+        self.ask_within(host, Method::GET, path, None, most).await?.success()
     }
 
     /// Does `job` at one host after the other until one succeeds.
