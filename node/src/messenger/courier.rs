@@ -295,9 +295,7 @@ pub(super) async fn to_scheduler(tools: &Tools, parcel: &Parcel) -> Option<Tried
         },
         Delivery::Item(item) => {
             // An address of a key is no process, and what no item's target holds neither: no scheduler needs to be asked.
-            let Some(target) = item.target().filter(|target| !crate::verified::is_signer(target)) else {
-                return None;
-            };
+            let target = item.target().filter(|target| !crate::verified::is_signer(target))?;
             match tools.directory.locate(&target).await {
                 Ok(located) => {
                     let answer = tools.peers.submit(located.scheduler, parcel.submit()).await;
