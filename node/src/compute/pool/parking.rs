@@ -8,7 +8,7 @@
 //! FOLDER/ab/abcdef…    64 hex digits of the process id, by the first two
 //! FOLDER/temp/         being written; emptied when opened
 //!
-//! WEFTPRK1, process id (32), module id (32), next slot (u64), length of the state (u64), keyed BLAKE3 of these (32),
+//! WEFTSEA1, process id (32), module id (32), next slot (u64), length of the state (u64), keyed BLAKE3 of these (32),
 //! the state, keyed BLAKE3 of all before (32). Integers little-endian.
 //! ```
 
@@ -25,7 +25,7 @@ use weft_protocol::Id;
 
 use super::config::ParkingConfig;
 
-const MAGIC: &[u8; 8] = b"WEFTPRK1";
+const MAGIC: &[u8; 8] = b"WEFTSEA1";
 const HEAD: usize = 8 + 32 + 32 + 8 + 8;
 const MAC: usize = 32;
 /// Never used up: the journals of the same disk need room.

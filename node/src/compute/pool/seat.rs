@@ -8,7 +8,7 @@ use super::{
     Job, PoolError,
     parking::{Filed, Parking},
 };
-use crate::compute::{EvalErrorKind, Evaluation, Instance, Module, Snapshot, SnapshotError, module::LoadError};
+use crate::compute::{EvalErrorKind, Evaluation, Instance, Module, Parked, Snapshot, SnapshotError, module::LoadError};
 
 /// What a thread has at hand while it works on a process.
 pub(super) struct Turn<'a> {
@@ -43,7 +43,23 @@ pub(super) struct Seat {
     pub(super) filed: Option<Filed>,
     /// Whether it was read from disk since this was asked last.
     pub(super) revived: bool,
+    weighed: Weighed,
 }
+
+/// What a process took when the system was asked.
+#[derive(Default)]
+struct Weighed {
+    bytes: usize,
+    /// Size of its linear memory then.
+    memory: u64,
+    /// Fuel it has used since.
+    fuel: u64,
+}
+
+/// Fuel after which a process may have touched so much more memory that the system is asked again: two messages of aos.
+const WEIGH_EVERY: u64 = 20_000_000;
+/// Memory that a live process takes besides its pages and their copy: tables, the store, what the system keeps of its maps.
+const AROUND: usize = 64 << 10;
 
 /// The jobs of one task, and how far it is.
 pub(super) struct Run {
@@ -72,6 +88,7 @@ impl Seat {
                 return Err(PoolError::NodeFault { slot, message, done: std::mem::take(&mut run.done) }.into());
             }
             self.next_slot = job.slot.saturating_add(1);
+            self.weighed.fuel = self.weighed.fuel.saturating_add(evaluation.fuel);
             run.done.push(evaluation);
             run.jobs.next();
             if Instant::now() >= turn.until && !run.jobs.as_slice().is_empty() {
@@ -112,7 +129,7 @@ impl Seat {
         let module = module.or(turn.module.as_ref()).ok_or(PoolError::NotLoaded)?;
         let made = match parking.read(&turn.process) {
             Ok(Some(read)) if read.slot == filed.slot && read.module == module.id() => {
-                Snapshot::from_bytes(read.state).and_then(|state| Instance::restore(module, &state))
+                Parked::from_bytes(read.state).and_then(|state| Instance::revive(module, &state))
             }
             Ok(Some(read)) if read.slot == filed.slot => {
                 return Err(PoolError::OtherModule { loaded: read.module, asked: module.id() }.into());
@@ -184,6 +201,7 @@ impl Seat {
     /// Forgets what is live. A file stays: it says truly where the process was.
     pub(super) fn drop_live(&mut self) {
         self.instance = None;
+        self.weighed = Weighed::default();
         self.next_slot = self.filed.map_or(0, |filed| filed.slot);
     }
 
@@ -194,7 +212,7 @@ impl Seat {
         // Where it stood when it was read nothing has happened since.
         let unchanged = self.filed.is_some_and(|filed| filed.slot == self.next_slot) && parking.contains(process);
         if !unchanged {
-            match instance.snapshot() {
+            match instance.park() {
                 Ok(state) => {
                     let module = instance.module().id();
                     let filed = parking.write(process, &module, self.next_slot, state.as_bytes());
@@ -227,9 +245,21 @@ impl Seat {
         (self.instance.is_some() || self.filed.is_some()).then_some(self.next_slot)
     }
 
-    /// Bytes of memory; 0 when not live.
+    /// Bytes of memory as of the last [`Seat::weigh`]; more than 0 exactly when live.
     pub(super) fn bytes(&self) -> usize {
-        self.instance.as_ref().map_or(0, |instance| instance.weight())
+        if self.is_live() { self.weighed.bytes.max(1) } else { 0 }
+    }
+
+    /// Asks the system what the process takes, if it may be more than when this was asked last.
+    pub(super) fn weigh(&mut self) {
+        let Some(instance) = &self.instance else {
+            self.weighed = Weighed::default();
+            return;
+        };
+        let memory = instance.memory_bytes();
+        if self.weighed.bytes == 0 || self.weighed.memory != memory || self.weighed.fuel >= WEIGH_EVERY {
+            self.weighed = Weighed { bytes: instance.weight().saturating_add(AROUND), memory, fuel: 0 };
+        }
     }
 }
 

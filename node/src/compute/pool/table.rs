@@ -254,7 +254,7 @@ impl Table {
             self.stats.parkings += u64::from(seat.filed.is_some());
             self.file(process, seat.filed);
         }
-        let bytes = if seat.is_live() { seat.bytes().max(1) } else { 0 };
+        let bytes = seat.bytes();
         self.count(process, bytes);
         self.settle(returned);
         self.evict(max_disk)

@@ -70,6 +70,7 @@ fn evaluate(shared: &Shared, taken: Taken) {
         let (room, stats) = table.room();
         room.shrink(&stats);
     }
+    seat.weigh();
     put_back(shared, Returned { process, seat, more, took: started.elapsed() });
     if let Some(reply) = reply {
         reply();
