@@ -62,8 +62,9 @@ fn messages(number: u64) -> u64 {
 async fn each<T, F: Future<Output = Result<T, PoolError>>>(
     numbers: impl Iterator<Item = u64>,
     work: impl Fn(u64) -> F,
-) -> Result<Vec<T>, PoolError> {
-    futures::stream::iter(numbers).map(work).buffer_unordered(16).try_collect().await
+) -> Result<(), PoolError> {
+    // What comes out is not kept: it would be counted as the processes'.
+    futures::stream::iter(numbers).map(work).buffer_unordered(16).try_for_each(|_| async { Ok(()) }).await
 }
 
 async fn until(pool: &Pool, what: impl Fn(&PoolStats) -> bool) {
@@ -148,14 +149,16 @@ async fn a_thousand_live_are_counted_as_what_they_take() {
     let pool = self::pool(dir.path(), |_| {});
     // The allocator, the threads and the code are there before anything is counted.
     each(0..20, |number| pool.run(process(number), &module, increments(0..1))).await.unwrap();
-    let (before, counted) = (memory("VmRSS"), pool.stats().live_bytes as u64);
+    // Page tables are memory, too.
+    let now = || memory("RssAnon") + memory("VmPTE");
+    let (before, counted) = (now(), pool.stats().live_bytes as u64);
     each(20..1020, |number| pool.run(process(number), &module, increments(0..1))).await.unwrap();
     let stats = pool.stats();
     assert_eq!((stats.live, stats.parked), (1020, 0), "{stats:?}");
-    let (taken, counted) = (memory("VmRSS") - before, stats.live_bytes as u64 - counted);
+    let (taken, counted) = (now() - before, stats.live_bytes as u64 - counted);
     let maps = fs::read_to_string("/proc/self/maps").unwrap().lines().count();
     println!("1,000 live take {} bytes each, counted {}; {maps} maps in all", taken / 1000, counted / 1000);
-    assert!(counted * 2 >= taken && counted <= taken * 3, "counted {counted}, taken {taken}");
+    assert!(counted * 3 >= taken * 2 && counted <= taken * 2, "counted {counted}, taken {taken}");
 
     // Half of that is allowed: the others go, and nobody's state is lost.
     let half = self::pool(&dir.path().join("half"), |config| config.max_live_bytes = stats.live_bytes / 2);

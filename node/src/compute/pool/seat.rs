@@ -59,7 +59,7 @@ struct Weighed {
 /// Fuel after which a process may have touched so much more memory that the system is asked again: two messages of aos.
 const WEIGH_EVERY: u64 = 20_000_000;
 /// Memory that a live process takes besides its pages and their copy: tables, the store, what the system keeps of its maps.
-const AROUND: usize = 64 << 10;
+const AROUND: usize = 24 << 10;
 
 /// The jobs of one task, and how far it is.
 pub(super) struct Run {
