@@ -123,7 +123,7 @@ impl Scratch {
 }
 
 fn replace_nan(code: &mut Vec<u8>, lanes: Lanes, local: u32) {
-    let mut with_local = |code: &mut Vec<u8>, instruction: u8| {
+    let with_local = |code: &mut Vec<u8>, instruction: u8| {
         code.push(instruction);
         write_leb(code, local);
     };
