@@ -12,7 +12,6 @@ use super::{
     config::{EngineConfig, EngineProfile, MAX_WASM_STACK, MEMORY_CEILING},
     host::{self, Host},
     live::Live,
-    memory::resident,
     module::{LoadError, Module, ModuleFormat},
     prepare::prepare,
     tiers::{Tier, Tiers},
@@ -96,9 +95,7 @@ impl Engine {
         let (tier, compiled) = self.inner.tiers.load(key, &prepared)?;
         let module = Module::new(id, format, (tier, bind(&compiled, format)?), config.clone());
         // The caller's thread may have any stack; what a module does when it starts is the module's.
-        let image = super::on_evaluation_stack(|| {
-            Live::start(&module).map(|trial| resident::all_nonzero(trial.memory_bytes()))
-        });
+        let image = super::on_evaluation_stack(|| Live::trial(&module));
         let image = image.map_err(|error| LoadError::Node(format!("no thread to start it on: {error}")))??;
         let module = module.with_image(image);
         if tier == Tier::Baseline {
