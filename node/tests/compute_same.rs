@@ -15,7 +15,9 @@ use std::{fs, path::Path, process::Command};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use weft_node::compute::{Evaluation, Instance, Module, Parked, ReplayPolicy, Snapshot, on_evaluation_stack};
+use weft_node::compute::{
+    EvalErrorKind, Evaluation, Instance, Module, Parked, ReplayPolicy, Snapshot, on_evaluation_stack,
+};
 use weft_protocol::Id;
 
 use programs::Program;
@@ -149,16 +151,37 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, max_shrink_iters: 4, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2, max_shrink_iters: 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_lua_of_the_box(choices in choices(24), every in 1_usize..7) {
+    fn the_lua_of_the_box(choices in choices(20), every in 1_usize..7) {
         all_ways_agree(Program::Lua, &choices, every);
     }
 
     #[test]
     fn aos(choices in choices(18), every in 1_usize..7) {
         all_ways_agree(Program::Aos, &choices, every);
+    }
+}
+
+/// The random logs are of any use only if their messages do what they are for.
+#[test]
+fn every_sort_of_failure_occurs() {
+    for program in [Program::Wide, Program::Narrow] {
+        let log = program.log(&(0..20).map(|what| (what, 9)).collect::<Vec<_>>());
+        let trace = on_evaluation_stack(|| evaluate(&program.module(), "{}", &log, Way::Rooted)).unwrap();
+        let kinds: Vec<Option<EvalErrorKind>> = trace
+            .slots
+            .iter()
+            .map(|(evaluation, _)| evaluation.result.as_ref().err().map(|error| error.kind))
+            .collect();
+        let (trap, good) = (Some(EvalErrorKind::Trap), [None; 13]);
+        assert_eq!(kinds[..13], good, "{program:?}");
+        let committed = trace.slots.iter().filter(|(evaluation, _)| evaluation.committed).count();
+        assert_eq!(committed, 13, "{program:?}: all but `Error` and traps");
+        let failures =
+            [None, trap, trap, trap, Some(EvalErrorKind::OutOfFuel), Some(EvalErrorKind::StackOverflow), trap];
+        assert_eq!(kinds[13..], failures, "{program:?}");
     }
 }
 
