@@ -14,6 +14,7 @@ use super::{
     prepare::global_name,
     reads::Reads,
     rewrite::{CALL_DEPTH, FUEL, IN_FLIGHT, START},
+    tiers::Tier,
 };
 
 /// Pages that an instance may keep after a failed message although it does not need them.
@@ -30,6 +31,7 @@ pub(crate) struct Live {
     memory: Memory,
     globals: Vec<Global>,
     abi: Abi,
+    tier: Tier,
 }
 
 impl Live {
@@ -63,7 +65,7 @@ impl Live {
 
     fn instantiate(module: &Module) -> Result<(Self, Instance), LoadError> {
         let config = module.config();
-        let pre = module.pre();
+        let (tier, pre) = module.code();
         let mut store = Store::new(pre.module().engine(), Host::new(module.limits().memory_bytes, module.format()));
         store.limiter(|host| host);
         let instance = pre.instantiate(&mut store).map_err(start_failure)?;
@@ -75,7 +77,7 @@ impl Live {
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LoadError::Node("a global is not reachable".to_owned()))?;
         let abi = Abi::of(&mut store, &instance, module.format())?;
-        Ok((Self { module: module.clone(), store, memory, globals, abi }, instance))
+        Ok((Self { module: module.clone(), store, memory, globals, abi, tier }, instance))
     }
 
     /// Goes back to `checkpoint`, an earlier state of this instance, where that is possible and worth it; false if not: then
@@ -176,6 +178,11 @@ impl Live {
 
     pub(crate) fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// How good the code is that it was made of.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
     }
 }
 

@@ -21,6 +21,9 @@ use crate::compute::{
     rewrite::{exceptions::broken, function::leaves, not_wasm},
 };
 
+/// Most units that a site takes for operators that are not executed: where ways part for shorter than this, one site pays for
+/// the longest of them.
+const SLACK: u64 = 16;
 /// Most parted ways that a site remembers one by one; more are taken for one that meets last.
 const MAX_ESCAPES: usize = 8;
 
@@ -53,8 +56,12 @@ pub(super) enum Kind {
 #[derive(Clone)]
 struct State {
     site: usize,
-    /// Outermost frames to whose ends ways have parted since the site: later operators are not executed on those.
-    escapes: Vec<u32>,
+    /// What the operators cost that the site paid for on the cheapest way here, and on the dearest.
+    least: u64,
+    most: u64,
+    /// Frames to whose ends ways have parted since the site, each further out than the one before, and what those ways
+    /// had cost: later operators are not executed on them.
+    escapes: Vec<(u32, u64)>,
 }
 
 struct Frame {
@@ -67,6 +74,10 @@ struct Frame {
     met: bool,
     /// The outermost frame that a branch in it leads to.
     outermost: u32,
+    /// The least that the site before it had paid for where control left it for another site.
+    left: u64,
+    /// The same where a way reached the end.
+    least: u64,
 }
 
 /// What goes through a body.
@@ -141,7 +152,12 @@ impl Regions<'_> {
     }
 
     fn open(&mut self, at: usize, kind: Kind) {
-        self.state = Some(State { site: self.sites.len(), escapes: Vec::new() });
+        if let (Some(state), Some(frame)) = (&self.state, self.frames.last_mut())
+            && frame.is_after(state.site)
+        {
+            frame.left = frame.left.min(state.least);
+        }
+        self.state = Some(State { site: self.sites.len(), least: 0, most: 0, escapes: Vec::new() });
         self.sites.push(Site { at, depth: self.depth(), amount: 0, kind });
     }
 
@@ -151,12 +167,14 @@ impl Regions<'_> {
         if let Operator::Call { function_index } = operator {
             cost = cost.saturating_add((self.prepaid)(*function_index));
         }
-        let Some(state) = &self.state else { return };
-        if cost > 0 && !state.escapes.is_empty() {
+        if self.state.as_ref().is_some_and(|state| !state.takes(cost)) {
             self.open(at, Kind::Inside);
         }
-        if let Some(site) = self.state.as_ref().and_then(|state| self.sites.get_mut(state.site)) {
-            site.amount = site.amount.saturating_add(cost);
+        let Some(state) = &mut self.state else { return };
+        state.least = state.least.saturating_add(cost);
+        state.most = state.most.saturating_add(cost);
+        if let Some(site) = self.sites.get_mut(state.site) {
+            site.amount = site.amount.max(state.most);
         }
         if let Some(length) = costs::length(operator) {
             let depth = self.depth();
@@ -166,23 +184,23 @@ impl Regions<'_> {
 
     fn enter(&mut self, is_loop: bool, is_if: bool) {
         let before = self.state.clone();
-        self.frames.push(Frame { is_loop, is_if, before, met: false, outermost: u32::MAX });
+        self.frames.push(Frame { is_loop, is_if, before, met: false, outermost: u32::MAX, left: u64::MAX, least: u64::MAX });
     }
 
     /// A way parts from here to the end of frame `target`.
     fn part(&mut self, target: u32) {
         if let Some(state) = &mut self.state {
-            state.part(target);
+            state.part(target, state.least);
         }
     }
 
     fn branch(&mut self, label: u32) -> Result<(), LoadError> {
-        if self.state.is_none() {
-            return Ok(());
-        }
+        let Some(state) = &self.state else { return Ok(()) };
         let missing = || broken("a block that does not exist");
         let target = self.depth().checked_sub(label).ok_or_else(missing)?;
-        self.frames.get_mut(target as usize).ok_or_else(missing)?.met = true;
+        let met = self.frames.get_mut(target as usize).ok_or_else(missing)?;
+        met.met = true;
+        met.passes(state);
         let innermost = self.frames.last_mut().ok_or_else(missing)?;
         innermost.outermost = innermost.outermost.min(target);
         self.part(target);
@@ -193,7 +211,10 @@ impl Regions<'_> {
         let depth = self.depth();
         let frame = self.frames.last_mut().ok_or_else(|| broken("an else without its if"))?;
         frame.is_if = false;
-        frame.met |= self.state.is_some();
+        if let Some(state) = &self.state {
+            frame.met = true;
+            frame.passes(state);
+        }
         let outermost = frame.outermost.min(depth);
         self.state = frame.before.clone();
         self.part(depth);
@@ -203,11 +224,20 @@ impl Regions<'_> {
     }
 
     fn end(&mut self) -> Result<(), LoadError> {
-        let frame = self.frames.pop().ok_or_else(|| broken("an end without its block"))?;
+        let mut frame = self.frames.pop().ok_or_else(|| broken("an end without its block"))?;
         let this = self.frames.len() as u32;
         let falls = self.state.take();
+        if let Some(state) = &falls {
+            frame.passes(state);
+        }
         let reached = falls.is_some() || (frame.met && !frame.is_loop) || (frame.is_if && frame.before.is_some());
         let outside = frame.outermost < this;
+        if let (Some(outer), Some(before)) = (self.frames.last_mut(), &frame.before) {
+            outer.outermost = if outside { outer.outermost.min(frame.outermost) } else { outer.outermost };
+            if outer.is_after(before.site) {
+                outer.left = outer.left.min(frame.left);
+            }
+        }
         self.state = match (frame.before, falls) {
             _ if !reached => None,
             // Nobody else comes here: what was known is known.
@@ -215,7 +245,13 @@ impl Regions<'_> {
             // The ways that stayed meet here, and the site before the block is before all of them.
             (Some(mut state), _) => {
                 if outside {
-                    state.part(frame.outermost);
+                    state.part(frame.outermost, state.least);
+                }
+                if !frame.is_loop {
+                    let least = frame.least.min(frame.left);
+                    // An `if` without `else` can be passed by.
+                    state.least = if frame.is_if || least == u64::MAX { state.least } else { least };
+                    state.most = self.sites.get(state.site).map_or(state.most, |site| site.amount);
                 }
                 Some(state)
             }
@@ -224,27 +260,48 @@ impl Regions<'_> {
         if let Some(state) = &mut self.state {
             state.meet(this);
         }
-        if let (true, Some(outer)) = (outside, self.frames.last_mut()) {
-            outer.outermost = outer.outermost.min(frame.outermost);
-        }
         Ok(())
     }
 }
 
+impl Frame {
+    /// Whether `site` is the one before the block.
+    fn is_after(&self, site: usize) -> bool {
+        self.before.as_ref().is_some_and(|before| before.site == site)
+    }
+
+    /// A way leads from `state` to the end.
+    fn passes(&mut self, state: &State) {
+        if self.is_after(state.site) {
+            self.least = self.least.min(state.least);
+        }
+    }
+}
+
 impl State {
-    fn part(&mut self, target: u32) {
+    /// Whether the site may pay for an operator here.
+    fn takes(&self, cost: u64) -> bool {
+        let least = self.escapes.first().map_or(self.least.saturating_add(cost), |(_, least)| *least);
+        cost == 0 || self.most.saturating_add(cost).saturating_sub(least) <= SLACK
+    }
+
+    fn part(&mut self, target: u32, least: u64) {
         // Kept from the innermost outwards; a way that meets no later than one before it adds nothing.
-        if self.escapes.last().is_some_and(|last| *last <= target) {
+        if self.escapes.last().is_some_and(|(last, _)| *last <= target) {
             return;
         }
-        if self.escapes.len() >= MAX_ESCAPES {
-            self.escapes.pop();
+        if self.escapes.len() >= MAX_ESCAPES
+            && let Some((last, _)) = self.escapes.last_mut()
+        {
+            // Of two ways as if they were one: with the cost of the cheaper, out to where the other leads.
+            *last = target;
+            return;
         }
-        self.escapes.push(target);
+        self.escapes.push((target, least));
     }
 
     /// The end of frame `this` was passed.
     fn meet(&mut self, this: u32) {
-        self.escapes.retain(|target| *target < this);
+        self.escapes.retain(|(target, _)| *target < this);
     }
 }
