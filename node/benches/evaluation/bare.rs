@@ -10,6 +10,9 @@ use crate::{
     workload::Work,
 };
 
+/// Name of the row.
+pub const BARE: &str = "bare wasmtime, nothing on";
+
 /// A process with nothing around it.
 pub struct Bare {
     instance: measure::Bare,
@@ -17,8 +20,11 @@ pub struct Bare {
 }
 
 impl Bare {
+    /// With `BENCH_PERFMAP` set, `perf` learns the names of the functions.
     pub fn start(wasm: &[u8], format: ModuleFormat, work: &Work, lua: bool) -> Self {
-        let mut bare = Self { instance: measure::Bare::start(wasm, format, std::env::var_os("BENCH_PERF").is_some()).unwrap(), env: work.env.clone() };
+        let profiled = std::env::var_os("BENCH_PERFMAP").is_some();
+        let instance = measure::Bare::start(wasm, format, profiled).unwrap();
+        let mut bare = Self { instance, env: work.env.clone() };
         for message in work.setup(lua) {
             bare.instance.call(&message, &work.env).unwrap();
         }
@@ -28,7 +34,7 @@ impl Bare {
 
 impl Contestant for Bare {
     fn name(&self) -> &str {
-        "bare wasmtime"
+        BARE
     }
 
     fn run(&mut self, messages: &[String]) -> (Spent, Vec<Value>) {
@@ -37,11 +43,8 @@ impl Contestant for Bare {
         for message in messages {
             answers.push(self.instance.call(message, &self.env).unwrap());
         }
-        let spent = Spent {
-            messages: messages.len(),
-            processor: processor() - began,
-            wall: wall.elapsed().as_secs_f64() * 1e3,
-        };
+        let processor = processor() - began;
+        let spent = Spent { messages: messages.len(), processor, wall: wall.elapsed().as_secs_f64() * 1e3 };
         let parsed = |answer: Vec<u8>| serde_json::from_slice::<Value>(&answer).unwrap()["response"].take();
         (spent, answers.into_iter().map(parsed).collect())
     }

@@ -5,9 +5,7 @@
 //! as it came, without what [`super::Engine`] does to it: no fuel, no bound of calls, no rollback, no cache, no check of
 //! what it may contain. Only its imports are the host's, because without them it does not run.
 
-use std::sync::Arc;
-
-use wasmtime::{ExternType, Instance, Memory, Store, TypedFunc};
+use wasmtime::{ExternType, Global, GlobalType, Instance, Memory, Mutability, Store, TypedFunc, Val, ValType};
 
 use super::{
     host::{self, Host, STACK_RESTORE, STACK_SAVE},
@@ -29,9 +27,22 @@ pub struct Bare {
 
 /// The module's functions, by the width of its pointers.
 enum Calls {
-    Narrow { save: TypedFunc<(), i32>, alloc: TypedFunc<i32, i32>, restore: TypedFunc<i32, ()>, handle: TypedFunc<(i32, i32), i32> },
-    Wide { save: TypedFunc<(), i64>, alloc: TypedFunc<i64, i64>, restore: TypedFunc<i64, ()>, handle: TypedFunc<(i64, i64), i64> },
-    Plain { alloc: TypedFunc<i32, i32>, handle: TypedFunc<(i32, i32, i32, i32), i64> },
+    Narrow {
+        save: TypedFunc<(), i32>,
+        alloc: TypedFunc<i32, i32>,
+        restore: TypedFunc<i32, ()>,
+        handle: TypedFunc<(i32, i32), i32>,
+    },
+    Wide {
+        save: TypedFunc<(), i64>,
+        alloc: TypedFunc<i64, i64>,
+        restore: TypedFunc<i64, ()>,
+        handle: TypedFunc<(i64, i64), i64>,
+    },
+    Plain {
+        alloc: TypedFunc<i32, i32>,
+        handle: TypedFunc<(i32, i32, i32, i32), i64>,
+    },
 }
 
 impl Bare {
@@ -54,6 +65,10 @@ impl Bare {
         let wide = matches!(module.get_export("memory"), Some(ExternType::Memory(memory)) if memory.is_64());
         let linker = host::linker(&engine, &module, format)?;
         let mut store = Store::new(&engine, Host::new(MEMORY, format));
+        // What host functions charge goes there; nobody reads it.
+        let counter = GlobalType::new(ValType::I64, Mutability::Var);
+        let fuel = Global::new(&mut store, counter, Val::I64(i64::MAX))?;
+        store.data_mut().share(None, None, fuel);
         let instance = linker.instantiate(&mut store, &module)?;
         let memory = instance.get_memory(&mut store, "memory").ok_or_else(|| missing("memory"))?;
         for name in ["emscripten_stack_init", "__wasm_call_ctors", "_initialize"] {
@@ -72,7 +87,7 @@ impl Bare {
     /// # Errors
     /// The module failed; there is no rollback.
     pub fn call(&mut self, message: &str, environment: &str) -> Result<Vec<u8>, String> {
-        self.store.data_mut().begin(&Arc::new(Reads::default()));
+        self.store.data_mut().begin(&Reads::none());
         self.handle(message.as_bytes(), environment.as_bytes()).map_err(|error| format!("{error:#}"))
     }
 
@@ -130,7 +145,11 @@ impl Calls {
             return Ok(Self::Plain { alloc, handle: instance.get_typed_func(&mut *store, "handle")? });
         }
         let mut found = |names: &[&'static str]| {
-            names.iter().copied().find(|name| instance.get_func(&mut *store, name).is_some()).ok_or_else(|| missing("a stack"))
+            names
+                .iter()
+                .copied()
+                .find(|name| instance.get_func(&mut *store, name).is_some())
+                .ok_or_else(|| missing("a stack"))
         };
         let (save, alloc) = (found(&STACK_SAVE)?, found(&["_emscripten_stack_alloc", "stackAlloc"])?);
         let restore = found(&STACK_RESTORE)?;
