@@ -8,6 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod checkpoints;
+
+pub use checkpoints::CheckpointConfig;
+
 /// The file behind `weft node run --config`. Relative paths count from the file's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +41,17 @@ pub struct NodeConfig {
     /// What this node asks for compute.
     #[serde(default)]
     pub offer: OfferConfig,
+    /// What evaluation may take of this machine.
+    #[serde(default)]
+    pub compute: ComputeConfig,
+}
+
+/// `[compute]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ComputeConfig {
+    /// States of processes on Arweave.
+    pub checkpoints: CheckpointConfig,
 }
 
 /// What this node asks for compute, and pays for it.

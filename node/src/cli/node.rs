@@ -180,6 +180,7 @@ impl Init {
             gateways: self.gateway.clone(),
             wallet: Some("wallet.json".into()),
             offer: OfferConfig::default(),
+            compute: crate::config::ComputeConfig::default(),
         }
     }
 

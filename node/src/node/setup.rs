@@ -33,9 +33,12 @@ use crate::{
     assigned::{Fetches, Finder},
     compute::{
         Engine, EngineConfig, Pool, PoolConfig,
-        service::{Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, ResultStore},
+        service::{
+            Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, PublishRules, Publisher,
+            ResultStore, Shelf,
+        },
     },
-    config::NodeConfig,
+    config::{CheckpointConfig, NodeConfig},
     directory::Directory,
     feeder, http, inbound,
     intake::Intake,
@@ -349,12 +352,14 @@ async fn build(
         },
         tasks,
     );
+    let (checkpoints, kept) = stores.checkpoints.telling();
     let machine = Machine {
         pool: Pool::new(PoolConfig::default()).map_err(start_error("evaluation pool"))?,
         modules: Modules::new(engine.clone(), gateway.clone(), stores.modules),
         engine,
         store: stores.results.clone(),
-        checkpoints: stores.checkpoints,
+        checkpoints: checkpoints.clone(),
+        shelf: shelf(&checked.config.compute.checkpoints, &gateway),
     };
     let compute = ComputeHandle::new(ComputeTools {
         network: checked.network.clone(),
@@ -374,6 +379,21 @@ async fn build(
                 ("anchor", anchor.summary().trouble.unwrap_or_else(|| "its loop returned".to_owned()))
             }
         });
+        if let Some(rules) = publish_rules(checked) {
+            let publisher = Publisher {
+                checkpoints,
+                results: stores.results.clone(),
+                anchor: anchor.clone(),
+                signer: Ed25519Signer::from_seed(checked.seed),
+                rules,
+                activity: activity.clone(),
+            };
+            tasks.spawn(async move {
+                publisher.run(kept).await;
+                // Nothing keeps checkpoints any more: the services end, and their own tasks say why.
+                std::future::pending().await
+            });
+        }
         let feed = feeder::run(folders.of("anchor"), stores.log.clone(), stores.results, anchor);
         tasks.spawn(async move { ("anchor feeder", ended(feed.await)) });
     }
@@ -413,6 +433,23 @@ async fn build(
     };
     let behind = Behind { peers, directory, finder, messenger, compute, market, anchor, activity };
     Ok(Built { services, behind, height })
+}
+
+/// Where checkpoints of others are looked for, if this node takes any.
+fn shelf(config: &CheckpointConfig, gateway: &Gateway) -> Shelf {
+    let most = usize::try_from(config.max_bytes).unwrap_or(usize::MAX);
+    Shelf::new(gateway.clone(), if config.adopt { most } else { 0 })
+}
+
+/// How often this node uploads checkpoints, if it does.
+fn publish_rules(checked: &Checked) -> Option<PublishRules> {
+    let config = &checked.config.compute.checkpoints;
+    let window = u64::from(checked.network.parameters().window.max(1));
+    config.upload.then_some(PublishRules {
+        slots: config.every_windows.saturating_mul(window),
+        every: Duration::from_secs(config.every_seconds),
+        max_bytes: usize::try_from(config.max_bytes).unwrap_or(usize::MAX),
+    })
 }
 
 /// What a process may name as its scheduler: any node, this one too, is a door to it.

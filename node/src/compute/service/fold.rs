@@ -7,6 +7,7 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     assignment::{Assignment, Head},
     attestation::{Attestation, Subject, Verdict, signer_key},
+    cron::Class,
     message::{Content, Party, env_json, message_json},
     outcome::{Outcome, Progress, chain_next},
     refusal::Code,
@@ -40,14 +41,15 @@ pub struct Fold {
     pub env: Arc<str>,
     /// The module.
     pub module: Arc<Loaded>,
-    located: Located,
+    /// The process and its scheduler.
+    pub(super) located: Located,
     ticks: Ticks,
 }
 
 /// A checked entry, ready to be shown to the module.
 pub(super) struct Step {
     pub assignment: Assignment,
-    item: DataItem,
+    pub item: DataItem,
     content: Content,
     reads: Arc<Reads>,
 }
@@ -104,7 +106,7 @@ fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
 }
 
 /// The fold as the result store has it: the head follows from the last result's assignment.
-async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
+pub(super) async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
     let located = tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
     let module = located.module().ok_or_else(|| Code::BadModule.refuse("the process names no module"))?;
     let module = tools.machine.modules.load(module).await.map_err(|error| match error {
@@ -127,7 +129,7 @@ impl Fold {
             (self.head, self.block_height) = (Head::empty(process), 0);
             return Ok(());
         };
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result = tools.machine.store.attested(&process, last).map_err(store_fault)?;
         let result =
             result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
         self.move_to(&result.assignment)
@@ -148,6 +150,16 @@ impl Fold {
         };
         self.block_height = read.block_height;
         Ok(())
+    }
+
+    /// The process's crons.
+    pub(super) fn crons(&self) -> Vec<(Class, u32)> {
+        self.ticks.crons()
+    }
+
+    /// Ticks in slots before `end` are shown again: they need not be the next ones.
+    pub(super) fn looking_back(&mut self, end: u64) {
+        self.ticks.looking_back(end);
     }
 
     /// Checks an entry as the log's next one and moves the head past it.
@@ -302,7 +314,7 @@ async fn window_root(tools: &ComputeTools, process: Id, next_slot: u64, window: 
     Ok(root)
 }
 
-fn attest(
+pub(super) fn attest(
     tools: &ComputeTools,
     state: &Fold,
     step: &Step,

@@ -5,7 +5,7 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     assignment::Assignment,
-    cron::{Timetable, claims_tick},
+    cron::{Class, Timetable, claims_tick},
     message::{Content, Party},
     refusal::Code,
     wire::{LogEntry, Refusal},
@@ -48,6 +48,16 @@ impl Ticks {
     #[cfg(test)]
     pub fn of(table: Option<Timetable>) -> Self {
         Self { table, owner: String::new(), followed: 0 }
+    }
+
+    /// The crons there are.
+    pub fn crons(&self) -> Vec<(Class, u32)> {
+        self.table.iter().flat_map(Timetable::crons).map(|cron| (cron.class, cron.index)).collect()
+    }
+
+    /// Slots before `end` have moved the timetable already.
+    pub fn looking_back(&mut self, end: u64) {
+        self.followed = self.followed.max(end);
     }
 
     /// Checks the entry's claim, if it makes one, and makes its content the owner's word then.
