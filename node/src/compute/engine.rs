@@ -123,7 +123,8 @@ fn settings() -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
         .consume_fuel(true)
-        .cranelift_nan_canonicalization(true)
+        // Done in the module (`rewrite/nan.rs`).
+        .cranelift_nan_canonicalization(false)
         .cranelift_opt_level(OptLevel::Speed)
         .max_wasm_stack(MAX_WASM_STACK)
         // Not used (evaluation is synchronous), but it has to be larger than the stack of wasm.
