@@ -112,7 +112,13 @@ impl Net {
     fn run(&mut self, node: usize) {
         let (config, stop) = (self.configs[node].clone(), CancellationToken::new());
         let stopped = stop.clone();
-        let task = tokio::spawn(async move { weft_node::node::run(config, stopped).await.unwrap() });
+        let task = tokio::spawn(async move {
+            // What the node before it had open (ports, the lock of its folder) is let go of a moment after its end.
+            while let Err(error) = weft_node::node::run(config.clone(), stopped.clone()).await {
+                tracing::warn!(%error, "node does not start yet");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
         self.running[node] = Some((stop, task));
     }
 
@@ -203,7 +209,7 @@ fn config(folder: PathBuf, node: usize, p2p: u16, gateway: &str) -> NodeConfig {
         key,
         data: folder.join(format!("data-{node}")),
         roles: ROLES[node].iter().map(|role| (*role).to_owned()).collect(),
-        listen: vec![format!("/ip4/127.0.0.1/tcp/{p2p}"), format!("/ip4/127.0.0.1/udp/{p2p}/quic-v1")],
+        listen: vec![format!("/ip4/127.0.0.1/tcp/{p2p}")],
         http: vec![format!("127.0.0.1:{}", free_port()).parse().unwrap()],
         gateways: vec![gateway.to_owned()],
         wallet: Some(folder.join("wallet.json")),

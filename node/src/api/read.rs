@@ -234,5 +234,6 @@ fn shown(entry: StoredEntry) -> Entry {
         assignment: entry.wire.assignment,
         item: entry.wire.item,
         pure_assignment: entry.assignment.assigned.is_some(),
+        beside: Beside { assigned: entry.wire.assigned, reads: entry.wire.reads },
     }
 }

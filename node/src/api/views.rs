@@ -87,6 +87,7 @@ impl Api {
                 "name": self.network().name(),
                 "id": self.network().id(),
                 "address": self.network().address(),
+                "parameters": self.network().parameters(),
                 "members": self.members(),
             }),
             mesh: self.mesh(),

@@ -39,7 +39,7 @@ use weft_protocol::{
 use weft_storage::arweave::gateway::Gateway;
 
 use super::{ComputeTools, fold, store::tick_of};
-use crate::{compute::Snapshot, scheduler::id_bytes};
+use crate::{clock::now_ms, compute::Snapshot, scheduler::id_bytes};
 
 /// Checkpoints looked at for one process at most.
 const ROWS: usize = 8;
@@ -171,6 +171,8 @@ async fn begin_at(tools: &ComputeTools, from: NodeKey, process: Id, progress: Pr
         assignment,
         ..wire::Result::default()
     };
+    // Who uploaded it has done so for this node as well.
+    tools.machine.checkpoints.set_published(&process, next, now_ms());
     tools.machine.checkpoints.keep(process, next, snapshot);
     tools.machine.store.put_floor(&process, floor, ticks).await.map_err(|error| error.to_string())?;
     Ok(claim.slot)
