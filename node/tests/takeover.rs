@@ -190,6 +190,17 @@ impl Net {
         until("a checkpoint on Arweave", found).await
     }
 
+    /// What `weft process replay --json` prints.
+    async fn replay(&self, process: &Id, options: &[&str]) -> Value {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_weft"));
+        command.args(["process", "replay", &process.to_string(), "--json", "--node", &self.url(0, "")]).args(options);
+        command.arg("--cache").arg(self.folder.path().join("cache"));
+        let done = tokio::time::timeout(DEADLINE, command.output()).await.expect("it ends").unwrap();
+        let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{out}{err}");
+        serde_json::from_str(&out).unwrap()
+    }
+
     /// What a node says it did, of one kind.
     async fn activity(&self, node: usize, kind: &str) -> Vec<(u64, String)> {
         let all = self.get(node, "/v1/activity?limit=500").await.unwrap();
@@ -318,6 +329,13 @@ async fn a_dead_providers_process_goes_on_from_its_checkpoint() {
     let count = |text: &str| text.split(' ').next().unwrap().parse::<u64>().unwrap();
     let evaluated: u64 = net.activity(2, "attested").await.iter().map(|(_, text)| count(text)).sum();
     assert_eq!(evaluated, 156 - 2 * EVERY);
+
+    // Anyone can check all that, from the log alone or from the checkpoint on.
+    let whole = net.replay(&process, &[]).await;
+    assert_eq!((&whole["equal"], &whole["from_slot"], &whole["to_slot"]), (&json!(true), &json!(0), &json!(155)));
+    assert_eq!(whole["state_roots"], json!(156 / WINDOW));
+    let part = net.replay(&process, &["--from-checkpoint", "--to", "150"]).await;
+    assert_eq!((&part["equal"], &part["from_slot"], &part["to_slot"]), (&json!(true), &json!(2 * EVERY), &json!(150)));
 
     // The messenger loses what it knew: it asks for slot 0 on, which this provider has never evaluated.
     net.kill(0).await;

@@ -16,7 +16,7 @@ use weft_storage::arweave::gateway::{GatewayError, Passed};
 
 use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, PassedOn, Receipt, Stored, call_error};
 use crate::{
-    door::Level,
+    door::{Beside, Level},
     scheduler::{StoredEntry, entry_content, id_bytes},
 };
 

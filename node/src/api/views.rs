@@ -107,6 +107,7 @@ impl Api {
                 "key": m.key,
                 "address": m.key.address(),
                 "bond": m.bond,
+                "owner": m.owner,
                 "roles": m.roles,
                 "connected": m.key == me || network.is_connected(&m.key),
             })

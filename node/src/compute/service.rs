@@ -32,6 +32,7 @@ mod adopt;
 mod checkpoints;
 mod fill;
 mod fold;
+mod follow;
 mod modules;
 mod publish;
 mod rebuild;
@@ -39,8 +40,9 @@ mod store;
 mod ticks;
 mod trial;
 
-pub use adopt::Shelf;
+pub use adopt::{Shelf, find_checkpoints};
 pub use checkpoints::{CheckpointFault, Checkpoints, MAX_BYTES as MAX_CHECKPOINT_BYTES};
+pub use follow::{Difference, Followed, Follower, locate};
 pub use modules::{Loaded, ModuleError, Modules};
 pub use publish::{PublishRules, Publisher};
 pub use store::{Hole, ResultStore};

@@ -242,13 +242,18 @@ fn join_mesh(
     mesh::Network::spawn(config, Some(registry)).map_err(start_error("mesh"))
 }
 
-fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
-    let limits = checked.network.parameters().compute;
-    let mut config = EngineConfig::new(folders.of("compiled"));
+/// The engine of a network's nodes, with compiled modules in `folder`.
+pub(crate) fn engine_config(network: &Network, folder: PathBuf) -> EngineConfig {
+    let limits = network.parameters().compute;
+    let mut config = EngineConfig::new(folder);
     config.fuel_per_slot = limits.max_fuel_per_slot;
     config.max_memory_bytes = limits.max_memory_bytes;
     config.max_output_bytes = MAX_OUTPUT;
-    Engine::new(config).map_err(start_error("evaluation engine"))
+    config
+}
+
+fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
+    Engine::new(engine_config(&checked.network, folders.of("compiled"))).map_err(start_error("evaluation engine"))
 }
 
 /// Starts everything; what has been started stops when the returned value is dropped.

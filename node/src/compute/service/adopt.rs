@@ -30,9 +30,9 @@ use weft_protocol::{
     ans104::{Profile, Tag},
     assignment::Assignment,
     attestation::{Attestation, signer_key},
-    checkpoint::{Checkpoint, Claim, Wanted},
+    checkpoint::{Checkpoint, Claim, TYPE, Wanted},
     keys::NodeKey,
-    network::Role,
+    network::{Network, Role},
     outcome::Progress,
     wire,
 };
@@ -83,22 +83,30 @@ impl Shelf {
         }
         !fresh && self.max_bytes > 0
     }
+}
 
-    /// Checkpoint items of `process` by these owners, newest first, with what their tags claim.
-    async fn find(&self, process: &Id, owners: &[Id]) -> Result<Vec<(Id, Claim)>, String> {
-        let tag = |name: &str, value: String| json!({ "name": name, "values": [value] });
-        let tags = [tag("Type", "Checkpoint".to_owned()), tag("Process", process.to_string())];
-        let variables = json!({ "tags": tags, "owners": owners, "first": ROWS });
-        let answer = self.gateway.graphql(QUERY, variables).await.map_err(|error| error.to_string())?;
-        let edges = answer.pointer("/transactions/edges").and_then(Value::as_array);
-        let row = |edge: &Value| {
-            let node = edge.get("node")?;
-            let id = node.get("id")?.as_str()?.parse().ok()?;
-            let tags: Vec<Tag> = serde_json::from_value(node.get("tags")?.clone()).ok()?;
-            Some((id, Claim::read(&tags).ok()?))
-        };
-        Ok(edges.into_iter().flatten().take(ROWS).filter_map(row).collect())
-    }
+/// Addresses of a network's providers, as many as a gateway can be asked for at once.
+pub fn providers(network: &Network) -> Vec<Id> {
+    network.members(Role::Compute).map(|member| member.key.address()).take(OWNERS).collect()
+}
+
+/// Checkpoint items of `process` by these owners, newest first, with what their tags claim.
+///
+/// # Errors
+/// Why the gateway could not be asked.
+pub async fn find_checkpoints(gateway: &Gateway, process: &Id, owners: &[Id]) -> Result<Vec<(Id, Claim)>, String> {
+    let tag = |name: &str, value: String| json!({ "name": name, "values": [value] });
+    let tags = [tag("Type", TYPE.to_owned()), tag("Process", process.to_string())];
+    let variables = json!({ "tags": tags, "owners": owners, "first": ROWS });
+    let answer = gateway.graphql(QUERY, variables).await.map_err(|error| error.to_string())?;
+    let edges = answer.pointer("/transactions/edges").and_then(Value::as_array);
+    let row = |edge: &Value| {
+        let node = edge.get("node")?;
+        let id = node.get("id")?.as_str()?.parse().ok()?;
+        let tags: Vec<Tag> = serde_json::from_value(node.get("tags")?.clone()).ok()?;
+        Some((id, Claim::read(&tags).ok()?))
+    };
+    Ok(edges.into_iter().flatten().take(ROWS).filter_map(row).collect())
 }
 
 /// Looks for a checkpoint of `process` that spares this node at least a window of the slots before `wanted`, for the
@@ -110,8 +118,8 @@ pub async fn adopt(tools: &ComputeTools, from: NodeKey, process: Id, wanted: u64
     if worth.is_empty() || !tools.machine.shelf.is_time(&process) {
         return false;
     }
-    let owners: Vec<Id> = tools.network.members(Role::Compute).map(|m| m.key.address()).take(OWNERS).collect();
-    let found = match tools.machine.shelf.find(&process, &owners).await {
+    let owners = providers(&tools.network);
+    let found = match find_checkpoints(&tools.machine.shelf.gateway, &process, &owners).await {
         Ok(found) => found,
         Err(error) => {
             tracing::debug!(%process, error, "checkpoints cannot be looked for now; the log is evaluated");

@@ -9,6 +9,7 @@ use weft_protocol::{
     attestation::{Attestation, Subject, Verdict, signer_key},
     cron::Class,
     message::{Content, Party, env_json, message_json},
+    network::Network,
     outcome::{Outcome, Progress, chain_next},
     refusal::Code,
     wire::{self, LogEntry, Refusal},
@@ -17,7 +18,7 @@ use weft_protocol::{
 use super::{ComputeTools, Loaded, ModuleError, pool_fault, rebuild, store_fault, ticks::Ticks};
 use crate::{
     assigned::reads_of,
-    compute::{Evaluation, Job, Module, Reads},
+    compute::{Engine, Evaluation, Job, Module, Reads},
     directory::Located,
     network::Topic,
     scheduler::{entry_content, id_bytes},
@@ -50,8 +51,8 @@ pub struct Fold {
 pub(super) struct Step {
     pub assignment: Assignment,
     pub item: DataItem,
-    content: Content,
-    reads: Arc<Reads>,
+    pub content: Content,
+    pub reads: Arc<Reads>,
 }
 
 /// Evaluates the next slots of `process` up to `to_slot`, at most [`BATCH`]; how many there were.
@@ -114,15 +115,26 @@ pub(super) async fn resume(tools: &ComputeTools, process: Id, progress: &Progres
         ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
     })?;
     let ticks = Ticks::new(tools, &located, progress.next_slot)?;
-    let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
-    let module = module.within_limits(&party.tags, tools.machine.engine.profile());
-    let env = env_json(&party, &module.party, &tools.network.address());
-    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located, ticks };
+    let mut fold = Fold::at_start(&tools.network, &tools.machine.engine, located, &module, ticks);
     fold.stand(tools, process, progress.next_slot)?;
     Ok(fold)
 }
 
 impl Fold {
+    /// A process before slot 0.
+    pub(super) fn at_start(
+        network: &Network,
+        engine: &Engine,
+        located: Located,
+        module: &Loaded,
+        ticks: Ticks,
+    ) -> Self {
+        let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
+        let module = module.within_limits(&party.tags, engine.profile());
+        let env = env_json(&party, &module.party, &network.address()).into();
+        Self { head: Head::empty(located.item.id()), block_height: 0, env, module, located, ticks }
+    }
+
     /// Sets the head to just before `next_slot`, up to which this node has results.
     pub(super) fn stand(&mut self, tools: &ComputeTools, process: Id, next_slot: u64) -> Result<(), Refusal> {
         let Some(last) = next_slot.checked_sub(1) else {
@@ -136,7 +148,7 @@ impl Fold {
     }
 
     /// Sets the head to just after `assignment`, an item this node has checked before.
-    fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
+    pub(super) fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
         let broken =
             |e: &dyn std::fmt::Display| Code::Internal.refuse(format!("a stored assignment cannot be read: {e}"));
         let item = DataItem::parse(assignment.clone(), Profile::History).map_err(|e| broken(&e))?;
@@ -163,7 +175,7 @@ impl Fold {
     }
 
     /// Checks an entry as the log's next one and moves the head past it.
-    fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
+    pub(super) fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
         let slot = self.head.next_slot;
         let bad =
             |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
