@@ -223,7 +223,8 @@ fn config(folder: PathBuf, node: usize, p2p: u16, gateway: &str) -> NodeConfig {
         listen: vec![format!("/ip4/127.0.0.1/tcp/{p2p}")],
         http: vec![format!("127.0.0.1:{}", free_port()).parse().unwrap()],
         gateways: vec![gateway.to_owned()],
-        wallet: Some(folder.join("wallet.json")),
+        // Who orders is started twice in this program, and the anchor's loop lives as long as the program does.
+        wallet: (node > 0).then(|| folder.join("wallet.json")),
         anchor_every_seconds: 1,
         offer: OfferConfig { price_per_gfuel: 100 * node as u64, ..OfferConfig::default() },
         compute: ComputeConfig { checkpoints, ..ComputeConfig::default() },
