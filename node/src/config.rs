@@ -9,8 +9,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 mod checkpoints;
+mod compute;
 
 pub use checkpoints::CheckpointConfig;
+pub use compute::{ComputeConfig, Size};
 
 /// The file behind `weft node run --config`. Relative paths count from the file's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,14 +46,6 @@ pub struct NodeConfig {
     /// What evaluation may take of this machine.
     #[serde(default)]
     pub compute: ComputeConfig,
-}
-
-/// `[compute]`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ComputeConfig {
-    /// States of processes on Arweave.
-    pub checkpoints: CheckpointConfig,
 }
 
 /// What this node asks for compute, and pays for it.

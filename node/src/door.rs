@@ -314,7 +314,7 @@ pub struct ProcessSummary {
 pub struct Activity {
     /// Wall clock, milliseconds.
     pub at_ms: u64,
-    /// `sealed`, `attested`, `cranked`, `anchored`, `awarded`, `refused`.
+    /// `sealed`, `attested`, `cranked`, `anchored`, `awarded`, `refused`, `replayed`, `adopted`, `checkpoint`.
     pub kind: &'static str,
     /// The process concerned.
     pub process: Option<Id>,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Size;
+
 /// What this node puts on Arweave for whoever takes a process over, and what it takes from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -14,12 +16,12 @@ pub struct CheckpointConfig {
     pub every_windows: u64,
     /// Seconds between two uploads of a process at least. Default 3,600.
     pub every_seconds: u64,
-    /// Bytes of one checkpoint at most, compressed, uploaded or taken. Default 4 MiB; an aos process takes about 0.4.
-    pub max_bytes: u64,
+    /// Size of one checkpoint at most, compressed, uploaded or taken. Default `"4 MiB"`; an aos process takes about 0.4.
+    pub max_bytes: Size,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { upload: true, adopt: true, every_windows: 64, every_seconds: 3_600, max_bytes: 4 << 20 }
+        Self { upload: true, adopt: true, every_windows: 64, every_seconds: 3_600, max_bytes: Size(4 << 20) }
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     api::{Api, Behind, Gauges, Identity},
     assigned::{Fetches, Finder},
     compute::{
-        Engine, EngineConfig, Pool, PoolConfig,
+        Engine, EngineConfig,
         service::{
             Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, PublishRules, Publisher,
             ResultStore, Shelf,
@@ -55,6 +55,8 @@ const GATEWAY_BODY: usize = 64 << 20;
 /// Bytes of JSON that a module may return for one slot. An outbox entry travels as its JSON and lies in its target's log as
 /// item and proof: three times this must fit a frame of 16 MiB.
 const MAX_OUTPUT: usize = 4 << 20;
+
+mod pool;
 
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -280,6 +282,7 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
         inbound::run(inbound, built.services).await;
         ("inbound router", "the mesh ended".to_owned())
     });
+    let pool = built.behind.compute.tools().machine.pool.clone();
     let identity = Identity {
         name: checked.config.name.clone(),
         key: network.key(),
@@ -296,7 +299,7 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
         tracing::info!("http door open at http://{address}");
     }
     tasks.spawn(async move { ("http door", ended(server.finished().await)) });
-    Ok(Running { tasks, network })
+    Ok(Running { tasks, network, pool })
 }
 
 fn gateway(checked: &Checked) -> Result<Gateway, NodeError> {
@@ -359,7 +362,7 @@ async fn build(
     );
     let (checkpoints, kept) = stores.checkpoints.telling();
     let machine = Machine {
-        pool: Pool::new(PoolConfig::default()).map_err(start_error("evaluation pool"))?,
+        pool: pool::start(checked, folders, &engine).await?,
         modules: Modules::new(engine.clone(), gateway.clone(), stores.modules),
         engine,
         store: stores.results.clone(),
@@ -442,7 +445,7 @@ async fn build(
 
 /// Where checkpoints of others are looked for, if this node takes any.
 fn shelf(config: &CheckpointConfig, gateway: &Gateway) -> Shelf {
-    let most = usize::try_from(config.max_bytes).unwrap_or(usize::MAX);
+    let most = usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX);
     Shelf::new(gateway.clone(), if config.adopt { most } else { 0 })
 }
 
@@ -453,7 +456,7 @@ fn publish_rules(checked: &Checked) -> Option<PublishRules> {
     config.upload.then_some(PublishRules {
         slots: config.every_windows.saturating_mul(window),
         every: Duration::from_secs(config.every_seconds),
-        max_bytes: usize::try_from(config.max_bytes).unwrap_or(usize::MAX),
+        max_bytes: usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX),
     })
 }
 
