@@ -113,11 +113,8 @@ fn all_ways_agree(program: Program, choices: &[(u8, u8)], every: usize) {
         for way in ways {
             same(&reference, &evaluate(&module, &env, &log, way), &format!("{way:?}"));
         }
-        // Before fuel was counted in the module itself, the two compilers counted it differently.
-        if program.environment() != "weft-canonical-2" {
-            let baseline = program.baseline();
-            same(&reference, &evaluate(&baseline, &env, &log, Way::Parked(every)), "the baseline compiler");
-        }
+        let baseline = program.baseline();
+        same(&reference, &evaluate(&baseline, &env, &log, Way::Parked(every)), "the baseline compiler");
         // Side by side: two processes of one module at the same time.
         let again =
             || on_evaluation_stack(|| evaluate(&module, &env, &log, Way::Policy(ReplayPolicy::default()))).unwrap();

@@ -36,11 +36,6 @@ impl Program {
         MODULES[self as usize].get_or_init(|| self.load(Compilers::BaselineOnly)).clone()
     }
 
-    /// The host environment of this engine.
-    pub fn environment(self) -> String {
-        modules::engine(|_| {}).profile().environment.clone()
-    }
-
     fn load(self, compilers: Compilers) -> Module {
         let lua = include_bytes!("../../../examples/lua/lua.wasm");
         let (wasm, format, fuel) = match self {
