@@ -97,7 +97,7 @@ impl Engine {
         let prepared = prepare(wasm, format, config.max_memory_bytes)?;
         // Kept under what is compiled, not what was given: how modules are translated changes between versions of Weft.
         let compiled = self.inner.cache.module(&self.inner.wasmtime, Id::sha256(&prepared), &prepared)?;
-        check_memory(&compiled, format)?;
+        check_memory(&compiled)?;
         let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;
         abi::check_exports(&compiled, format)?;
         let pre = linker.instantiate_pre(&compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
@@ -143,17 +143,10 @@ fn settings() -> wasmtime::Config {
     config
 }
 
-fn check_memory(module: &wasmtime::Module, format: ModuleFormat) -> Result<(), LoadError> {
+fn check_memory(module: &wasmtime::Module) -> Result<(), LoadError> {
     let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
         return Err(LoadError::MissingExport("memory".to_owned()));
     };
-    let wide = format == ModuleFormat::Emscripten64;
-    if memory.is_64() != wide {
-        let (has, wants) = if wide { ("32", "64") } else { ("64", "32") };
-        return Err(LoadError::Unsupported(format!(
-            "{has}-bit memory where its Module-Format {format} says {wants}-bit"
-        )));
-    }
     if memory.is_shared() {
         return Err(LoadError::Unsupported("shared memory".to_owned()));
     }
