@@ -360,6 +360,11 @@ impl Body {
         self.indexed(BR_IF, self.facts.outermost());
         self.local(LOCAL_GET, Temporary::Low);
         if let Some(local) = holder {
+            // The local becomes the number that was compared, which it equals: an engine then keeps one of them only, and
+            // knows what an address cut from it is.
+            self.local(LOCAL_GET, Temporary::Low);
+            self.out.push(I64_EXTEND_I32_U);
+            self.indexed(LOCAL_SET, local);
             self.facts.learn(local);
         }
         offset
