@@ -1,15 +1,18 @@
 //! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
 //! exception instructions become plain ones, calls that count gas go, minified names become readable, recursion is counted,
-//! 64-bit memories become 32-bit ones, mutable globals become reachable. Pure functions of the binary: every node compiles the same.
+//! every NaN gets the same bits, 64-bit memories become 32-bit ones, mutable globals become reachable. Pure functions of the
+//! binary: every node compiles the same.
 //!
 //! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
 //! them; the engine validates what comes out.
 
 mod binary;
+mod bodies;
 mod depth;
 mod exceptions;
 mod function;
 mod names;
+mod nan;
 mod narrow;
 
 use super::module::{LoadError, ModuleFormat};
@@ -35,9 +38,11 @@ pub(crate) fn readable(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u
 pub(crate) fn rewrite(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     let lowered = exceptions::lower(wasm)?;
     let bounded = depth::bound(lowered.as_deref().unwrap_or(wasm))?;
-    let rewritten = bounded.or(lowered);
-    let narrowed = narrow::narrow(rewritten.as_deref().unwrap_or(wasm))?;
-    Ok(narrowed.or(rewritten))
+    let plain = bounded.or(lowered);
+    let canonical = nan::canonical(plain.as_deref().unwrap_or(wasm))?;
+    let canonical = canonical.or(plain);
+    let narrowed = narrow::narrow(canonical.as_deref().unwrap_or(wasm))?;
+    Ok(narrowed.or(canonical))
 }
 
 /// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks

@@ -18,12 +18,11 @@
 mod body;
 mod facts;
 
-use wasmparser::{
-    ConstExpr, DataKind, DataSectionReader, FunctionBody, MemoryType, Operator, Parser, Payload, TypeRef, ValType,
-};
+use wasmparser::{ConstExpr, DataKind, DataSectionReader, MemoryType, Operator, Parser, Payload, TypeRef, ValType};
 
 use super::{
     binary::{self, Binary, write_leb},
+    bodies::functions,
     exceptions::broken,
     not_wasm,
 };
@@ -45,7 +44,6 @@ struct Module {
     types: Vec<(usize, usize)>,
     /// Type of each function, the imported first.
     functions: Vec<u32>,
-    imported_functions: usize,
     imported_memory: bool,
     memories: Vec<MemoryType>,
     /// The value of each global that is a constant integer, the imported first.
@@ -65,7 +63,7 @@ impl Module {
 
 /// `wasm` with a 32-bit memory; `None` if it has no 64-bit one.
 pub(super) fn narrow(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
-    let (module, bodies, data) = read(wasm)?;
+    let (module, data) = read(wasm)?;
     let memory = match module.memories.as_slice() {
         [memory] if memory.memory64 && !module.imported_memory => *memory,
         _ => return Ok(None),
@@ -75,12 +73,13 @@ pub(super) fn narrow(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     if let Some(data) = data {
         binary.replace(binary::DATA, segments(&module, memory, data)?);
     }
-    let code: usize = bodies.iter().map(|body| body.range().len()).sum();
+    let functions = functions(wasm)?;
+    let code: usize = functions.iter().map(|function| function.body.range().len()).sum();
     let mut section = Vec::with_capacity(code + code / 2);
-    write_leb(&mut section, bodies.len() as u32);
-    for (index, body) in (module.imported_functions..).zip(&bodies) {
-        let raw = wasm.get(body.range()).ok_or_else(|| broken("bytes that are not there"))?;
-        let new = body::narrow(&module, index, body, wasm)?;
+    write_leb(&mut section, functions.len() as u32);
+    for function in &functions {
+        let raw = wasm.get(function.body.range()).ok_or_else(|| broken("bytes that are not there"))?;
+        let new = body::narrow(&module, function, wasm)?;
         let new = new.as_deref().unwrap_or(raw);
         write_leb(&mut section, new.len() as u32);
         section.extend_from_slice(new);
@@ -92,10 +91,8 @@ pub(super) fn narrow(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     Ok(Some(binary.encode()))
 }
 
-type Parts<'a> = (Module, Vec<FunctionBody<'a>>, Option<DataSectionReader<'a>>);
-
-fn read(wasm: &[u8]) -> Result<Parts<'_>, LoadError> {
-    let (mut module, mut bodies, mut data) = (Module::default(), Vec::new(), None);
+fn read(wasm: &[u8]) -> Result<(Module, Option<DataSectionReader<'_>>), LoadError> {
+    let (mut module, mut data) = (Module::default(), None);
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(not_wasm)? {
             // Types of other kinds need an engine with garbage collection: it will say so itself.
@@ -114,7 +111,6 @@ fn read(wasm: &[u8]) -> Result<Parts<'_>, LoadError> {
                         _ => {}
                     }
                 }
-                module.imported_functions = module.functions.len();
             }
             Payload::FunctionSection(section) => {
                 for ty in section {
@@ -135,11 +131,10 @@ fn read(wasm: &[u8]) -> Result<Parts<'_>, LoadError> {
                 }
             }
             Payload::DataSection(section) => data = Some(section),
-            Payload::CodeSectionEntry(body) => bodies.push(body),
             _ => {}
         }
     }
-    Ok((module, bodies, data))
+    Ok((module, data))
 }
 
 /// The value of a constant 64-bit expression, if it is made of numbers.

@@ -13,12 +13,11 @@ use weft_protocol::{
     wire::{self, LogEntry, Refusal},
 };
 
-use super::{ComputeTools, Loaded, ModuleError, pool_fault, store_fault, ticks::Ticks};
+use super::{ComputeTools, Loaded, ModuleError, pool_fault, rebuild, store_fault, ticks::Ticks};
 use crate::{
     assigned::reads_of,
     compute::{Evaluation, Job, Module, Reads},
     directory::Located,
-    market::ProviderState,
     network::Topic,
     scheduler::{entry_content, id_bytes},
 };
@@ -27,7 +26,7 @@ use crate::{
 const BATCH: u32 = 64;
 /// Attestations in one gossip item.
 const GOSSIPED: usize = 32;
-/// Windows between two snapshots on disk.
+/// Windows between two checkpoints on disk.
 const SNAPSHOT_WINDOWS: u64 = 8;
 
 /// Where the fold of one process stands in memory.
@@ -46,8 +45,8 @@ pub struct Fold {
 }
 
 /// A checked entry, ready to be shown to the module.
-struct Step {
-    assignment: Assignment,
+pub(super) struct Step {
+    pub assignment: Assignment,
     item: DataItem,
     content: Content,
     reads: Arc<Reads>,
@@ -68,7 +67,7 @@ pub async fn advance(
     let Some(state) = fold.as_mut() else { return Ok(0) };
     if !is_live(tools, state, &process) {
         let target = state.head.next_slot;
-        rebuild(tools, state, process, process, target).await?;
+        rebuild::rebuild(tools, state, process, process, target).await?;
     }
     let given = !entries.is_empty();
     let steps = match next_steps(tools, state, &process, to_slot, entries).await {
@@ -117,16 +116,23 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
     let module = module.within_limits(&party.tags, tools.machine.engine.profile());
     let env = env_json(&party, &module.party, &tools.network.address());
     let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located, ticks };
-    if let Some(last) = progress.next_slot.checked_sub(1) {
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
-        let result =
-            result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
-        fold.move_to(&result.assignment)?;
-    }
+    fold.stand(tools, process, progress.next_slot)?;
     Ok(fold)
 }
 
 impl Fold {
+    /// Sets the head to just before `next_slot`, up to which this node has results.
+    pub(super) fn stand(&mut self, tools: &ComputeTools, process: Id, next_slot: u64) -> Result<(), Refusal> {
+        let Some(last) = next_slot.checked_sub(1) else {
+            (self.head, self.block_height) = (Head::empty(process), 0);
+            return Ok(());
+        };
+        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result =
+            result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
+        self.move_to(&result.assignment)
+    }
+
     /// Sets the head to just after `assignment`, an item this node has checked before.
     fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
         let broken =
@@ -168,7 +174,7 @@ impl Fold {
 }
 
 /// Checked entries from the head on: those given, else pulled from the scheduler.
-async fn next_steps(
+pub(super) async fn next_steps(
     tools: &ComputeTools,
     state: &mut Fold,
     process: &Id,
@@ -181,16 +187,26 @@ async fn next_steps(
     }
     let wanted = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
     let fits = given.first().and_then(slot_of) == Some(from);
-    let entries = if fits {
-        given
-    } else {
-        let query =
-            wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
-        let page = tools.peers.log(state.located.scheduler, query).await;
-        page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries
-    };
+    let entries = if fits { given } else { pull(tools, state, process, to_slot).await? };
     let limit = usize::try_from(wanted).unwrap_or(1);
     entries.into_iter().take(limit).map(|entry| state.check(entry)).collect()
+}
+
+/// The scheduler's entries from the head on, up to `to_slot`, unchecked; at most [`BATCH`].
+pub(super) async fn pull(
+    tools: &ComputeTools,
+    state: &Fold,
+    process: &Id,
+    to_slot: u64,
+) -> Result<Vec<LogEntry>, Refusal> {
+    let from = state.head.next_slot;
+    if from > to_slot {
+        return Ok(Vec::new());
+    }
+    let limit = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
+    let query = wire::LogQuery { process: id_bytes(process), from_slot: from, limit, find: bytes::Bytes::new() };
+    let page = tools.peers.log(state.located.scheduler, query).await;
+    Ok(page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries)
 }
 
 fn slot_of(entry: &LogEntry) -> Option<u64> {
@@ -219,7 +235,12 @@ pub fn outcome_of(done: &Evaluation) -> Result<Outcome, Refusal> {
 }
 
 /// Runs steps on the live state.
-async fn run(tools: &ComputeTools, state: &Fold, process: Id, steps: &[Step]) -> Result<Vec<Outcome>, Refusal> {
+pub(super) async fn run(
+    tools: &ComputeTools,
+    state: &Fold,
+    process: Id,
+    steps: &[Step],
+) -> Result<Vec<Outcome>, Refusal> {
     let module: &Module = match &state.module.machine {
         Ok(module) => module,
         Err(why) => return Ok(steps.iter().map(|_| Outcome::failed(why.clone().into(), 0)).collect()),
@@ -246,7 +267,7 @@ async fn evaluate_and_keep(
         let outcomes = run(tools, state, process, part).await?;
         let last = part.last().map_or(0, |step| step.assignment.slot);
         let root = match (last + 1) % window == 0 && state.module.machine.is_ok() {
-            true => Some(tools.machine.pool.root(process).await.map_err(pool_fault)?.1),
+            true => Some(window_root(tools, process, last + 1, window).await?),
             false => None,
         };
         for (step, outcome) in part.iter().zip(&outcomes) {
@@ -265,8 +286,20 @@ async fn evaluate_and_keep(
     }
     tools.machine.store.put(&results).await.map_err(store_fault)?;
     tell(tools, process, &results).await;
-    snapshot_if_due(tools, state, process, &results, window * SNAPSHOT_WINDOWS).await;
     Ok(())
+}
+
+/// The state root just before `next_slot`, at the end of a window. Every few windows the state itself is kept as well: taken
+/// here, at a slot whose root is then signed, it can be used later.
+async fn window_root(tools: &ComputeTools, process: Id, next_slot: u64, window: u64) -> Result<Id, Refusal> {
+    let pool = &tools.machine.pool;
+    if !next_slot.is_multiple_of(window.saturating_mul(SNAPSHOT_WINDOWS)) {
+        return Ok(pool.root(process).await.map_err(pool_fault)?.1);
+    }
+    let (at, snapshot) = pool.snapshot(process).await.map_err(pool_fault)?;
+    let root = snapshot.root();
+    tools.machine.checkpoints.keep(process, at, snapshot);
+    Ok(root)
 }
 
 fn attest(
@@ -316,87 +349,6 @@ async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result]) {
     }
     let last = results.last().map(|r| r.slot);
     tools.activity.note("attested", Some(process), last, format!("{} slot(s) evaluated and signed", results.len()));
-}
-
-async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id, results: &[wire::Result], every: u64) {
-    let due = results.iter().any(|r| (r.slot + 1) % every == 0);
-    if !due || state.module.machine.is_err() {
-        return;
-    }
-    match tools.machine.pool.snapshot(process).await {
-        Ok((slot, snapshot)) => {
-            let blob = [slot.to_be_bytes().as_slice(), snapshot.as_bytes()].concat();
-            if let Err(error) = tools.machine.snapshots.put(&process, &blob) {
-                tracing::warn!(%process, %error, "snapshot not kept; a restart replays more");
-            }
-        }
-        Err(error) => tracing::warn!(%process, %error, "no snapshot; a restart replays more"),
-    }
-}
-
-/// Brings the pool's `seat` (the process's own, or one to look back with) and the fold to just before slot `target`: newest
-/// snapshot, then replay of the log, each outcome compared with the one signed before.
-pub async fn rebuild(
-    tools: &ComputeTools,
-    state: &mut Fold,
-    process: Id,
-    seat: Id,
-    target: u64,
-) -> Result<(), Refusal> {
-    forget(tools, seat).await;
-    let start = restore_snapshot(tools, state, process, seat, target).await.unwrap_or(0);
-    state.head = Head::empty(process);
-    if let Some(last) = start.checked_sub(1) {
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
-        let result = result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing")))?;
-        state.move_to(&result.assignment)?;
-    }
-    if start < target {
-        tracing::info!(%process, from = start, to = target, "replaying the log to rebuild a process");
-    }
-    while state.head.next_slot < target {
-        let steps = next_steps(tools, state, &process, target.saturating_sub(1), Vec::new()).await?;
-        if steps.is_empty() {
-            return Err(Code::Unavailable.refuse("the scheduler's log is shorter than what was evaluated; try again"));
-        }
-        let outcomes = run(tools, state, seat, &steps).await?;
-        for (step, outcome) in steps.iter().zip(&outcomes) {
-            compare(tools, &process, step, outcome).await?;
-        }
-    }
-    Ok(())
-}
-
-/// A replay must give what was signed. A node that cannot reproduce its own word sells no more compute until a person has
-/// looked: its disk, its memory or its engine is not what it was.
-async fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Outcome) -> Result<(), Refusal> {
-    let slot = step.assignment.slot;
-    let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
-    if kept.is_some_and(|kept| kept.outcome.as_ref() == outcome.encode().as_bytes()) {
-        return Ok(());
-    }
-    tracing::error!(%process, slot, "replay differs from the outcome this node signed: it takes no more leases");
-    tools.activity.note("refused", Some(*process), Some(slot), "replay differs from what this node signed".to_owned());
-    tools.market.set_state(ProviderState::Maintenance).await;
-    Err(Code::Internal.refuse(format!("replaying slot {slot} gave another outcome than the one signed before")))
-}
-
-/// Restores the newest snapshot that is not ahead of `target`; the slot it stands at.
-async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, seat: Id, target: u64) -> Option<u64> {
-    let module = state.module.machine.as_ref().ok()?;
-    let (slot, snapshot) = stored_snapshot(tools, process)?;
-    if slot > target {
-        return None;
-    }
-    tools.machine.pool.restore(seat, module, snapshot, slot).await.ok()?;
-    Some(slot)
-}
-
-/// The newest snapshot on disk and the slot it stands at.
-pub fn stored_snapshot(tools: &ComputeTools, process: Id) -> Option<(u64, crate::compute::Snapshot)> {
-    let blob = tools.machine.snapshots.get(&process).ok()??;
-    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
-    Some((slot, crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@
 use wasmparser::{FunctionBody, MemArg, Operator, ValType};
 
 use super::{
-    super::{binary::write_leb, exceptions::broken, function::with_locals, not_wasm},
+    super::{binary::write_leb, bodies::Function, exceptions::broken, function::with_locals, not_wasm},
     END, END_OF_ADDRESSES, I32_CONST, MAX_PAGES, Module,
     facts::{Facts, Value, is_foreign},
     write_integer,
@@ -95,21 +95,12 @@ struct Body {
     temporaries: [Option<u32>; Temporary::COUNT],
 }
 
-/// The new body of function `index` (the imported counted); `None` if it stays as it is.
-pub(super) fn narrow(
-    module: &Module,
-    index: usize,
-    body: &FunctionBody<'_>,
-    wasm: &[u8],
-) -> Result<Option<Vec<u8>>, LoadError> {
+/// The new body; `None` if it stays as it is.
+pub(super) fn narrow(module: &Module, function: &Function<'_>, wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     let bytes = |range: std::ops::Range<usize>| wasm.get(range).ok_or_else(|| broken("bytes that are not there"));
+    let body = &function.body;
     if !touches_memory(body)? {
         return Ok(None);
-    }
-    let (params, _) = u32::try_from(index).ok().and_then(|index| module.arity_of(index)).unwrap_or_default();
-    let mut locals = u32::try_from(params).unwrap_or(u32::MAX);
-    for group in body.get_locals_reader().map_err(not_wasm)? {
-        locals = locals.checked_add(group.map_err(not_wasm)?.0).ok_or_else(|| broken("too many locals"))?;
     }
     let mut operators = body.get_operators_reader().map_err(not_wasm)?;
     let code = operators.original_position();
@@ -117,7 +108,7 @@ pub(super) fn narrow(
         facts: Facts::new(body)?,
         out: Vec::with_capacity(body.range().len() * 3 / 2),
         pushed: None,
-        locals,
+        locals: function.locals()?,
         added: Vec::new(),
         temporaries: [None; Temporary::COUNT],
     };
