@@ -1,7 +1,7 @@
 //! setjmp and longjmp as emscripten does them: `invoke_*` calls into the module, and a longjmp below it unwinds the
 //! native stack back to it as an error.
 
-use wasmtime::{AsContextMut, Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
+use wasmtime::{AsContext, AsContextMut, Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
 
 use super::{Call, Host, HostError, Outcome, exported};
 use crate::compute::config::MAX_CALLS_BACK;
@@ -126,24 +126,68 @@ pub(super) fn call_back(caller: &mut Caller<'_, Host>, function: Func, args: &[V
 
 /// Calls `function`, converting integers to the width that it declares, and returns its first result.
 pub(crate) fn call_coerced(
-    mut store: impl AsContextMut<Data = Host>,
+    store: impl AsContextMut<Data = Host>,
     function: Func,
     args: &[Val],
 ) -> wasmtime::Result<Option<Val>> {
-    let ty = function.ty(&store);
-    if ty.params().len() != args.len() {
-        return Err(
-            HostError::Fault("a function of the module has an unexpected number of parameters".to_owned()).into()
-        );
+    Function::of(&store, function).call(store, args)
+}
+
+/// A function of a module and what its type says: asked once, because asking takes longer than many a call.
+pub(crate) struct Function {
+    function: Func,
+    params: Vec<ValType>,
+    /// The zeros of its results.
+    results: Vec<Val>,
+}
+
+impl Function {
+    pub(crate) fn of(store: impl AsContext<Data = Host>, function: Func) -> Self {
+        let ty = function.ty(&store);
+        Self { function, params: ty.params().collect(), results: ty.results().map(|ty| zero(&ty)).collect() }
     }
-    let coerced: Vec<Val> = ty.params().zip(args).map(|(ty, value)| coerce(&ty, value)).collect();
-    let mut results: Vec<Val> = ty.results().map(|ty| zero(&ty)).collect();
-    function.call(&mut store, &coerced, &mut results)?;
-    let in_flight = store.as_context().data().in_flight;
-    if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
-        return Err(HostError::Uncaught.into());
+
+    /// Calls it, converting integers to the width that it declares, and returns its first result.
+    pub(crate) fn call(
+        &self,
+        mut store: impl AsContextMut<Data = Host>,
+        args: &[Val],
+    ) -> wasmtime::Result<Option<Val>> {
+        if self.params.len() != args.len() {
+            return Err(
+                HostError::Fault("a function of the module has an unexpected number of parameters".to_owned()).into()
+            );
+        }
+        let coerced = self.params.iter().zip(args).map(|(ty, value)| coerce(ty, value));
+        // What is called for every message has at most four parameters and one result.
+        let (mut few, many): ([Val; 4], Vec<Val>);
+        let coerced = if args.len() <= 4 {
+            few = [Val::I32(0); 4];
+            few.iter_mut().zip(coerced).for_each(|(place, value)| *place = value);
+            few.get(..args.len()).unwrap_or_default()
+        } else {
+            many = coerced.collect();
+            many.as_slice()
+        };
+        let (mut one, mut all);
+        let results = match self.results.as_slice() {
+            [] => &mut [][..],
+            [zero] => {
+                one = [*zero];
+                &mut one[..]
+            }
+            zeros => {
+                all = zeros.to_vec();
+                all.as_mut_slice()
+            }
+        };
+        self.function.call(&mut store, coerced, results)?;
+        let in_flight = store.as_context().data().in_flight;
+        if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
+            return Err(HostError::Uncaught.into());
+        }
+        Ok(results.first().copied())
     }
-    Ok(results.into_iter().next())
 }
 
 fn coerce(ty: &ValType, value: &Val) -> Val {

@@ -27,7 +27,7 @@ use super::{
     reads::Reads,
 };
 
-pub(crate) use jump::{STACK_RESTORE, STACK_SAVE, call_coerced};
+pub(crate) use jump::{Function, STACK_RESTORE, STACK_SAVE, call_coerced};
 
 /// Data of a store: the limits of one process, and what it has beside its memory during a slot.
 pub(crate) struct Host {

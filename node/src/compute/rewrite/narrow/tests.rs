@@ -366,7 +366,7 @@ fn what_is_kept_for_a_function_is_bounded() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_program_does_the_same(seed in any::<u64>()) {
