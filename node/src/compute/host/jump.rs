@@ -1,9 +1,12 @@
 //! setjmp and longjmp as emscripten does them: `invoke_*` calls into the module, and a longjmp below it unwinds the
 //! native stack back to it as an error.
 
-use wasmtime::{AsContext, AsContextMut, Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
+use wasmtime::{Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
 
-use super::{Call, Host, HostError, Outcome, exported};
+use super::{
+    Call, Host, HostError, Outcome, exported,
+    function::{call_coerced, zero},
+};
 use crate::compute::config::MAX_CALLS_BACK;
 
 /// The module's names for "read the stack pointer" and "set it", old and new.
@@ -46,15 +49,6 @@ impl TypeMatch for Val {
                 | (Self::F32(_), ValType::F32)
                 | (Self::F64(_), ValType::F64)
         )
-    }
-}
-
-fn zero(ty: &ValType) -> Val {
-    match ty {
-        ValType::I32 => Val::I32(0),
-        ValType::F32 => Val::F32(0),
-        ValType::F64 => Val::F64(0),
-        _ => Val::I64(0),
     }
 }
 
@@ -122,78 +116,4 @@ pub(super) fn call_back(caller: &mut Caller<'_, Host>, function: Func, args: &[V
     // Whatever ends the call (an answer, a trap, a longjmp), it comes by here.
     caller.data_mut().calls_back = open;
     outcome
-}
-
-/// Calls `function`, converting integers to the width that it declares, and returns its first result.
-pub(crate) fn call_coerced(
-    store: impl AsContextMut<Data = Host>,
-    function: Func,
-    args: &[Val],
-) -> wasmtime::Result<Option<Val>> {
-    Function::of(&store, function).call(store, args)
-}
-
-/// A function of a module and what its type says: asked once, because asking takes longer than many a call.
-pub(crate) struct Function {
-    function: Func,
-    params: Vec<ValType>,
-    /// The zeros of its results.
-    results: Vec<Val>,
-}
-
-impl Function {
-    pub(crate) fn of(store: impl AsContext<Data = Host>, function: Func) -> Self {
-        let ty = function.ty(&store);
-        Self { function, params: ty.params().collect(), results: ty.results().map(|ty| zero(&ty)).collect() }
-    }
-
-    /// Calls it, converting integers to the width that it declares, and returns its first result.
-    pub(crate) fn call(
-        &self,
-        mut store: impl AsContextMut<Data = Host>,
-        args: &[Val],
-    ) -> wasmtime::Result<Option<Val>> {
-        if self.params.len() != args.len() {
-            return Err(
-                HostError::Fault("a function of the module has an unexpected number of parameters".to_owned()).into()
-            );
-        }
-        let coerced = self.params.iter().zip(args).map(|(ty, value)| coerce(ty, value));
-        // What is called for every message has at most four parameters and one result.
-        let (mut few, many): ([Val; 4], Vec<Val>);
-        let coerced = if args.len() <= 4 {
-            few = [Val::I32(0); 4];
-            few.iter_mut().zip(coerced).for_each(|(place, value)| *place = value);
-            few.get(..args.len()).unwrap_or_default()
-        } else {
-            many = coerced.collect();
-            many.as_slice()
-        };
-        let (mut one, mut all);
-        let results = match self.results.as_slice() {
-            [] => &mut [][..],
-            [zero] => {
-                one = [*zero];
-                &mut one[..]
-            }
-            zeros => {
-                all = zeros.to_vec();
-                all.as_mut_slice()
-            }
-        };
-        self.function.call(&mut store, coerced, results)?;
-        let in_flight = store.as_context().data().in_flight;
-        if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
-            return Err(HostError::Uncaught.into());
-        }
-        Ok(results.first().copied())
-    }
-}
-
-fn coerce(ty: &ValType, value: &Val) -> Val {
-    match (ty, value) {
-        (ValType::I32, Val::I64(value)) => Val::I32(*value as i32),
-        (ValType::I64, Val::I32(value)) => Val::I64(i64::from(value.cast_unsigned())),
-        _ => *value,
-    }
 }
