@@ -1,7 +1,7 @@
 //! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
 //! exception instructions become plain ones, calls that count gas go, minified names become readable, recursion is counted,
-//! every NaN gets the same bits, 64-bit memories become 32-bit ones, mutable globals become reachable. Pure functions of the
-//! binary: every node compiles the same.
+//! every NaN gets the same bits, fuel is paid, 64-bit memories become 32-bit ones, mutable globals become reachable. Pure
+//! functions of the binary: every node compiles the same.
 //!
 //! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
 //! them; the engine validates what comes out.
@@ -11,6 +11,7 @@ mod bodies;
 mod depth;
 mod exceptions;
 mod function;
+mod meter;
 mod names;
 mod nan;
 mod narrow;
@@ -20,9 +21,12 @@ use binary::Binary;
 
 pub(crate) use depth::CALL_DEPTH;
 pub(crate) use exceptions::IN_FLIGHT;
+pub(crate) use meter::{FUEL, FUEL_TABLE, START};
 
 /// The import by which metered builds count what they do. Fuel does that here, for every module alike.
 const GAS: (&str, &str) = ("metering", "usegas");
+/// Kind of an export that is a function.
+const FUNCTION: u8 = 0;
 /// Kind of an export that is a global.
 const GLOBAL: u8 = 3;
 
@@ -34,15 +38,15 @@ pub(crate) fn readable(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u
     }
 }
 
-/// `wasm`, with readable names, as this engine can compile it; `None` if nothing had to be changed.
-pub(crate) fn rewrite(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
+/// `wasm`, with readable names, as this engine compiles it. The order decides what fuel is paid for: what exceptions and
+/// the count of recursion became is, what NaNs and the width of the memory need is not.
+pub(crate) fn rewrite(wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
     let lowered = exceptions::lower(wasm)?;
-    let bounded = depth::bound(lowered.as_deref().unwrap_or(wasm))?;
-    let plain = bounded.or(lowered);
-    let canonical = nan::canonical(plain.as_deref().unwrap_or(wasm))?;
-    let canonical = canonical.or(plain);
-    let narrowed = narrow::narrow(canonical.as_deref().unwrap_or(wasm))?;
-    Ok(narrowed.or(canonical))
+    let plain = lowered.as_deref().unwrap_or(wasm);
+    let bounded = depth::bound(plain)?;
+    let metered = meter::charge(bounded.as_deref().unwrap_or(plain))?;
+    let canonical = nan::canonical(&metered)?.unwrap_or(metered);
+    Ok(narrow::narrow(&canonical)?.unwrap_or(canonical))
 }
 
 /// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks
