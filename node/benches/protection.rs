@@ -26,11 +26,8 @@ const ALWAYS: ReplayPolicy = ReplayPolicy { messages: 1, ..NEVER };
 /// Ids of which no two are alike where Lua's hash looks, and the handlers of a token as it is usually written.
 const TOKEN: &str = r"
 local seed = 1
-local function id()
-  local text = {}
-  for i = 1, 43 do seed = (seed * 1103515245 + 12345) % 2147483648; text[i] = string.char(97 + (seed >> 16) % 26) end
-  return table.concat(text)
-end
+local function part() seed = seed * 6364136223846793005 + 1442695040888963407; return seed ~ (seed >> 29) end
+local function id() return string.format('%016x%016x', part(), part()) .. string.format('%016x', part()):sub(1, 11) end
 Balances = {}
 for i = 1, COUNT do Balances[id()] = '1000000000000' end
 Balances[Owner] = '1000000000000000000000'
