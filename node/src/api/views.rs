@@ -134,7 +134,8 @@ impl Api {
 
     fn work(&self) -> Value {
         let log = self.log_store().stats();
-        let machine = &self.behind().compute.tools().machine;
+        let compute = self.behind().compute.tools();
+        let machine = &compute.machine;
         let results = machine.store.stats();
         let pool = machine.pool.stats();
         json!({
@@ -146,6 +147,7 @@ impl Api {
             "parked_processes": pool.parked,
             "evaluations_waiting": pool.waiting,
             "engine_profile": machine.engine.profile().id(),
+            "compute_off": compute.off,
         })
     }
 

@@ -12,6 +12,7 @@
 mod abi;
 mod cache;
 mod config;
+pub mod conformance;
 mod engine;
 mod evaluation;
 mod host;
