@@ -73,16 +73,22 @@ struct Context<'a> {
     fuel: u32,
     /// Whether the memory has 64-bit addresses.
     wide: bool,
+    /// Units that a site may take for operators that are not executed.
+    slack: u64,
 }
 
 /// `wasm` with its fuel counted.
 pub(super) fn charge(wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
+    charge_within(wasm, regions::SLACK)
+}
+
+fn charge_within(wasm: &[u8], slack: u64) -> Result<Vec<u8>, LoadError> {
     let (graph, _) = depth::measure(wasm)?;
     let functions = bodies::functions(wasm)?;
     let mut binary = Binary::parse(wasm)?;
     let start = start(&mut binary)?;
     let open = open(wasm, &graph, start)?;
-    let context = Context { wasm, fuel: graph.globals, wide: wide(wasm)? };
+    let context = Context { wasm, fuel: graph.globals, wide: wide(wasm)?, slack };
     let bodies = charged(&context, &graph, &functions, &open)?;
     let mut section = Vec::new();
     write_leb(&mut section, bodies.len() as u32);
@@ -212,7 +218,7 @@ impl Work<'_> {
             let own = callee.checked_sub(self.graph.imported);
             own.and_then(|own| self.prepaid.get(own as usize)).copied().unwrap_or(0)
         };
-        let sites = regions::sites(&function.body, &prepaid)?;
+        let sites = regions::sites(&function.body, &prepaid, self.context.slack)?;
         let total = sites.iter().fold(0_u64, |total, site| total.saturating_add(site.amount));
         if let ([_], true, Some(place)) = (&*sites, may_prepay && total <= MAX_PREPAID, self.prepaid.get_mut(index)) {
             *place = total;

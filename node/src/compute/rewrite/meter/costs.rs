@@ -4,7 +4,7 @@ use wasmparser::Operator;
 
 /// The rule in a line, part of the engine's profile.
 pub(crate) const TABLE: &str = "weft-fuel-1: one unit an operator; block, else, end, nop, drop, return and unreachable none; \
-     memory.copy, memory.fill and memory.init one more for 16 bytes; memory.grow 4096 more for a page, at most 65536 pages";
+     memory.copy, memory.fill and memory.init one more for 16 bytes; memory.grow 4096 more for a page, at most 65536 pages; where ways part for at most 16 units, the longest of them";
 
 /// A unit is paid for `1 << BYTES_SHIFT` bytes that an operator copies or fills, the rest is free.
 pub(super) const BYTES_SHIFT: u8 = 4;

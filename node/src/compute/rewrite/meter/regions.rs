@@ -3,13 +3,14 @@
 //! Each operator has a cost. Paying it right before the operator would be exact and slow, so a *site* pays for more: for all
 //! operators that are executed whenever the site is, up to the end of the function, across blocks, conditions and whole
 //! loops. What is executed only sometimes (an arm of a condition, what follows a branch that may be taken) has sites of its
-//! own; what follows the place where the ways meet again is paid by the site before they parted. A loop's beginning is a
-//! site that pays for what each turn executes. So the fuel of a way through a function that ends is the sum of its
-//! operators' costs, whichever way it is.
+//! own, unless it is so little ([`SLACK`]) that every way is paid like the longest; what follows the place where the ways
+//! meet again is paid by the site before they parted. A loop's beginning is a site that pays for what each turn executes.
+//! So the fuel of a way through a function is at least the sum of its operators' costs, and at most [`SLACK`] more for each
+//! site on the way.
 //!
-//! The body is gone through once. What is known at a place ([`State`]) is the site that may pay for it and, for that site,
-//! the ways that have parted and not met yet ([`State::escapes`]). The frames of blocks remember the state before them:
-//! where all ways to a block's end have come through the block, they meet there.
+//! The body is gone through once. What is known at a place ([`State`]) is the site that may pay for it, what it paid for on
+//! the way here, and the ways that have parted since and not met yet ([`State::escapes`]). The frames of blocks remember the
+//! state before them: where all ways to a block's end have come through the block, they meet there.
 //!
 //! Where it sits: [`super`] puts the charges into the code.
 
@@ -23,7 +24,7 @@ use crate::compute::{
 
 /// Most units that a site takes for operators that are not executed: where ways part for shorter than this, one site pays for
 /// the longest of them.
-const SLACK: u64 = 16;
+pub(super) const SLACK: u64 = 16;
 /// Most parted ways that a site remembers one by one; more are taken for one that meets last.
 const MAX_ESCAPES: usize = 8;
 
@@ -84,15 +85,21 @@ struct Frame {
 pub(super) struct Regions<'c> {
     /// What a function costs that its callers pay for, by absolute index.
     prepaid: &'c dyn Fn(u32) -> u64,
+    /// [`SLACK`], but for tests.
+    slack: u64,
     sites: Vec<Site>,
     frames: Vec<Frame>,
     state: Option<State>,
 }
 
 /// The sites of a body, by place. The first is its entry; `prepaid` tells what calls cost beside the call.
-pub(super) fn sites(body: &wasmparser::FunctionBody<'_>, prepaid: &dyn Fn(u32) -> u64) -> Result<Vec<Site>, LoadError> {
+pub(super) fn sites(
+    body: &wasmparser::FunctionBody<'_>,
+    prepaid: &dyn Fn(u32) -> u64,
+    slack: u64,
+) -> Result<Vec<Site>, LoadError> {
     let mut operators = body.get_operators_reader().map_err(not_wasm)?;
-    let mut regions = Regions { prepaid, sites: Vec::new(), frames: Vec::new(), state: None };
+    let mut regions = Regions { prepaid, slack, sites: Vec::new(), frames: Vec::new(), state: None };
     regions.open(operators.original_position(), Kind::Entry);
     regions.enter(false, false);
     while !operators.eof() {
@@ -167,7 +174,7 @@ impl Regions<'_> {
         if let Operator::Call { function_index } = operator {
             cost = cost.saturating_add((self.prepaid)(*function_index));
         }
-        if self.state.as_ref().is_some_and(|state| !state.takes(cost)) {
+        if self.state.as_ref().is_some_and(|state| !state.takes(cost, self.slack)) {
             self.open(at, Kind::Inside);
         }
         let Some(state) = &mut self.state else { return };
@@ -184,7 +191,15 @@ impl Regions<'_> {
 
     fn enter(&mut self, is_loop: bool, is_if: bool) {
         let before = self.state.clone();
-        self.frames.push(Frame { is_loop, is_if, before, met: false, outermost: u32::MAX, left: u64::MAX, least: u64::MAX });
+        self.frames.push(Frame {
+            is_loop,
+            is_if,
+            before,
+            met: false,
+            outermost: u32::MAX,
+            left: u64::MAX,
+            least: u64::MAX,
+        });
     }
 
     /// A way parts from here to the end of frame `target`.
@@ -280,9 +295,9 @@ impl Frame {
 
 impl State {
     /// Whether the site may pay for an operator here.
-    fn takes(&self, cost: u64) -> bool {
+    fn takes(&self, cost: u64, slack: u64) -> bool {
         let least = self.escapes.first().map_or(self.least.saturating_add(cost), |(_, least)| *least);
-        cost == 0 || self.most.saturating_add(cost).saturating_sub(least) <= SLACK
+        cost == 0 || self.most.saturating_add(cost).saturating_sub(least) <= slack
     }
 
     fn part(&mut self, target: u32, least: u64) {
