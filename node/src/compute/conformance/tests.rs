@@ -6,19 +6,6 @@ use super::*;
 
 #[test]
 fn the_corpus_comes_out_as_it_must() {
-    let engine_ = std::time::Instant::now();
-    let e = engine(Compilers::Optimising).unwrap();
-    eprintln!("SCRATCH engine {:?}", engine_.elapsed());
-    on_evaluation_stack(|| for p in corpus::programs() {
-        let t = std::time::Instant::now();
-        let w = wat::parse_str(&p.text).unwrap();
-        let a = t.elapsed();
-        let m = e.load(&w, p.format).unwrap();
-        let b = t.elapsed();
-        let o = observe(&e, &p).unwrap();
-        eprintln!("SCRATCH {} parse {a:?} load {:?} all {:?} {}", p.name, b - a, t.elapsed() - b, o.len());
-        drop(m);
-    }).unwrap();
     let found = corpus(Compilers::Optimising).unwrap();
     let lines: String = found.iter().map(|observation| observation.line() + "\n").collect();
     if lines != EXPECTED {
