@@ -260,7 +260,7 @@ impl Context<'_> {
         if let Some(result) = block {
             code.extend([BLOCK, EMPTY, BLOCK, result]);
         }
-        let mut writer = Writer { fuel: self.fuel, apart: block.is_some(), code, added: Vec::new() };
+        let mut writer = Writer { fuel: self.fuel, apart: block.is_some(), code, added: Vec::new(), first_added: None };
         let mut copied = first;
         for site in sites {
             writer.code.extend_from_slice(self.bytes(copied..site.at)?);
@@ -288,8 +288,9 @@ struct Writer {
     /// Whether the trap is behind the code.
     apart: bool,
     code: Vec<u8>,
-    /// Locals that hold a length while it is paid for.
+    /// Locals that hold a length while it is paid for, and the index of the first.
     added: Vec<ValType>,
+    first_added: Option<u32>,
 }
 
 impl Writer {
@@ -304,6 +305,10 @@ impl Writer {
     }
 
     fn local(&mut self, ty: ValType, function: &Function<'_>) -> Result<u32, LoadError> {
+        let first = match self.first_added {
+            Some(first) => first,
+            None => *self.first_added.insert(function.locals()?),
+        };
         let place = match self.added.iter().position(|added| *added == ty) {
             Some(place) => place,
             None => {
@@ -311,7 +316,7 @@ impl Writer {
                 self.added.len() - 1
             }
         };
-        function.locals()?.checked_add(place as u32).ok_or_else(|| broken("too many locals"))
+        first.checked_add(place as u32).ok_or_else(|| broken("too many locals"))
     }
 
     /// `fuel -= amount`, and a look at what is left.

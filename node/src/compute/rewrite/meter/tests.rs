@@ -10,15 +10,18 @@ use super::*;
 const BUDGET: i64 = 20_000;
 
 fn engines() -> Vec<Engine> {
-    let make = |change: &dyn Fn(&mut Config)| {
+    let make = |compiler: Compiler, level: OptLevel| {
         let mut config = Config::new();
-        change(&mut config);
+        config.strategy(compiler);
+        if compiler == Compiler::Cranelift {
+            config.cranelift_opt_level(level);
+        }
         Engine::new(&config).unwrap()
     };
     vec![
-        make(&|config| drop(config.cranelift_opt_level(OptLevel::Speed))),
-        make(&|config| drop(config.cranelift_opt_level(OptLevel::None))),
-        make(&|config| drop(config.strategy(Compiler::Winch))),
+        make(Compiler::Cranelift, OptLevel::Speed),
+        make(Compiler::Cranelift, OptLevel::None),
+        make(Compiler::Winch, OptLevel::Speed),
     ]
 }
 
@@ -46,7 +49,8 @@ fn one_by_one(wasm: &[u8]) -> Vec<u8> {
         let range = function.body.range();
         let mut operators = function.body.get_operators_reader().unwrap();
         let first = operators.original_position();
-        let mut writer = Writer { fuel: graph.globals, apart: false, code: Vec::new(), added: Vec::new() };
+        let mut writer =
+            Writer { fuel: graph.globals, apart: false, code: Vec::new(), added: Vec::new(), first_added: None };
         while !operators.eof() {
             let from = operators.original_position();
             let operator = operators.read().unwrap();
@@ -299,7 +303,7 @@ fn the_start_function_is_an_export() {
 #[test]
 fn deep_blocks_and_long_tables() {
     let depth = 60_000;
-    let mut code = vec![0x02, 0x40].repeat(depth);
+    let mut code = [0x02, 0x40].repeat(depth);
     for label in [0_u32, 30_000, depth as u32] {
         // local.get 0, br_if
         code.extend([0x20, 0, 0x0d]);
