@@ -4,6 +4,8 @@ use std::{fmt, num::NonZeroUsize, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::CheckpointConfig;
+
 /// What evaluation may take of this machine. What is left out follows from the machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,11 +23,20 @@ pub struct ComputeConfig {
     /// Whether a module that the node has not met is compiled by a quick compiler first, so that its first message does not wait
     /// for the thorough one. On x86-64 only; `false`: never.
     pub baseline: bool,
+    /// States of processes on Arweave: `[compute.checkpoints]`.
+    pub checkpoints: CheckpointConfig,
 }
 
 impl Default for ComputeConfig {
     fn default() -> Self {
-        Self { memory: None, parked: Size(20 << 30), threads: None, idle_after_seconds: 300, baseline: true }
+        Self {
+            memory: None,
+            parked: Size(20 << 30),
+            threads: None,
+            idle_after_seconds: 300,
+            baseline: true,
+            checkpoints: CheckpointConfig::default(),
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     assignment::{Assignment, Head},
     attestation::{Attestation, Subject, Verdict, signer_key},
+    cron::Class,
     message::{Content, Party, env_json, message_json},
+    network::Network,
     outcome::{Outcome, Progress, chain_next},
     refusal::Code,
     wire::{self, LogEntry, Refusal},
@@ -16,7 +18,7 @@ use weft_protocol::{
 use super::{ComputeTools, Loaded, ModuleError, pool_fault, rebuild, store_fault, ticks::Ticks};
 use crate::{
     assigned::reads_of,
-    compute::{Evaluation, Job, Module, Reads},
+    compute::{Engine, Evaluation, Job, Module, Reads},
     directory::Located,
     network::Topic,
     scheduler::{entry_content, id_bytes},
@@ -40,16 +42,17 @@ pub struct Fold {
     pub env: Arc<str>,
     /// The module.
     pub module: Arc<Loaded>,
-    located: Located,
+    /// The process and its scheduler.
+    pub(super) located: Located,
     ticks: Ticks,
 }
 
 /// A checked entry, ready to be shown to the module.
 pub(super) struct Step {
     pub assignment: Assignment,
-    item: DataItem,
-    content: Content,
-    reads: Arc<Reads>,
+    pub item: DataItem,
+    pub content: Content,
+    pub reads: Arc<Reads>,
 }
 
 /// Evaluates the next slots of `process` up to `to_slot`, at most [`BATCH`]; how many there were.
@@ -105,7 +108,7 @@ fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
 }
 
 /// The fold as the result store has it: the head follows from the last result's assignment.
-async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
+pub(super) async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
     let located = tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
     let module = located.module().ok_or_else(|| Code::BadModule.refuse("the process names no module"))?;
     let module = tools.machine.modules.load(module).await.map_err(|error| match error {
@@ -113,29 +116,40 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
     })?;
     let ticks = Ticks::new(tools, &located, progress.next_slot)?;
-    let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
-    let module = module.within_limits(&party.tags, tools.machine.engine.profile());
-    let env = env_json(&party, &module.party, &tools.network.address());
-    let mut fold = Fold { head: Head::empty(process), block_height: 0, env: env.into(), module, located, ticks };
+    let mut fold = Fold::at_start(&tools.network, &tools.machine.engine, located, &module, ticks);
     fold.stand(tools, process, progress.next_slot)?;
     Ok(fold)
 }
 
 impl Fold {
+    /// A process before slot 0.
+    pub(super) fn at_start(
+        network: &Network,
+        engine: &Engine,
+        located: Located,
+        module: &Loaded,
+        ticks: Ticks,
+    ) -> Self {
+        let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
+        let module = module.within_limits(&party.tags, engine.profile());
+        let env = env_json(&party, &module.party, &network.address()).into();
+        Self { head: Head::empty(located.item.id()), block_height: 0, env, module, located, ticks }
+    }
+
     /// Sets the head to just before `next_slot`, up to which this node has results.
     pub(super) fn stand(&mut self, tools: &ComputeTools, process: Id, next_slot: u64) -> Result<(), Refusal> {
         let Some(last) = next_slot.checked_sub(1) else {
             (self.head, self.block_height) = (Head::empty(process), 0);
             return Ok(());
         };
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result = tools.machine.store.attested(&process, last).map_err(store_fault)?;
         let result =
             result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
         self.move_to(&result.assignment)
     }
 
     /// Sets the head to just after `assignment`, an item this node has checked before.
-    fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
+    pub(super) fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
         let broken =
             |e: &dyn std::fmt::Display| Code::Internal.refuse(format!("a stored assignment cannot be read: {e}"));
         let item = DataItem::parse(assignment.clone(), Profile::History).map_err(|e| broken(&e))?;
@@ -151,8 +165,18 @@ impl Fold {
         Ok(())
     }
 
+    /// The process's crons.
+    pub(super) fn crons(&self) -> Vec<(Class, u32)> {
+        self.ticks.crons()
+    }
+
+    /// Ticks in slots before `end` are shown again: they need not be the next ones.
+    pub(super) fn looking_back(&mut self, end: u64) {
+        self.ticks.looking_back(end);
+    }
+
     /// Checks an entry as the log's next one and moves the head past it.
-    fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
+    pub(super) fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
         let slot = self.head.next_slot;
         let bad =
             |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
@@ -303,7 +327,7 @@ async fn window_root(tools: &ComputeTools, process: Id, next_slot: u64, window: 
     Ok(root)
 }
 
-fn attest(
+pub(super) fn attest(
     tools: &ComputeTools,
     state: &Fold,
     step: &Step,
