@@ -155,7 +155,7 @@ impl Instance {
         } else if let Err(error) = self.roll_back() {
             return lost(&error);
         }
-        Evaluation { result, fuel, committed }
+        Evaluation { result, fuel, committed, root: None }
     }
 
     /// Evaluates a message on a copy of the process, which is then thrown away. `committed` is always false.
@@ -165,7 +165,7 @@ impl Instance {
             Err(error) => return lost(&error),
         };
         let (result, fuel) = copy.call(msg_json, env_json, &Reads::none());
-        Evaluation { result, fuel, committed: false }
+        Evaluation { result, fuel, committed: false, root: None }
     }
 
     /// The state root.
@@ -267,5 +267,5 @@ impl std::fmt::Debug for Instance {
 
 fn lost(error: &InstanceError) -> Evaluation {
     let result = Err(EvalError::new(EvalErrorKind::NodeFault, error.to_string()));
-    Evaluation { result, fuel: 0, committed: false }
+    Evaluation { result, fuel: 0, committed: false, root: None }
 }

@@ -30,6 +30,7 @@ use super::{Engine, Pool};
 use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers};
 
 mod fold;
+mod keep;
 mod modules;
 mod store;
 mod ticks;
@@ -38,7 +39,7 @@ mod trial;
 pub use modules::{Loaded, ModuleError, Modules};
 pub use store::ResultStore;
 
-use fold::Fold;
+use fold::Held;
 
 /// Processes whose position is remembered; a forgotten one is read from the store again.
 const KNOWN: NonZeroUsize = crate::bounds::at_least_one(20_000);
@@ -81,7 +82,7 @@ pub struct Machine {
     pub snapshots: Blobs,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Fold>>>;
+type Slot = Arc<tokio::sync::Mutex<Held>>;
 
 /// A cheap handle on the compute service.
 #[derive(Clone)]
@@ -125,20 +126,23 @@ impl ComputeHandle {
             return Ok(wire::EvalPage { results: page });
         }
         let slot = self.slot(&process);
-        let mut fold = slot.lock().await;
+        let mut held = slot.lock().await;
         let started = Instant::now();
         let mut entries = request.entries;
         loop {
-            let next = self.tools.machine.store.progress(&process).map_err(store_fault)?.next_slot;
+            let next = held.next_slot(&self.tools, &process).await?;
             if next > request.to_slot || (next > request.from_slot && started.elapsed() > ANSWER_AFTER) {
                 break;
             }
             let given = std::mem::take(&mut entries);
-            if fold::advance(&self.tools, &mut fold, process, request.to_slot, given).await? == 0 {
+            if fold::advance(&self.tools, &mut held, process, request.to_slot, given).await? == 0 {
                 break;
             }
         }
-        drop(fold);
+        // Whoever asks for the slots after these has them evaluated while these are being kept.
+        let keeper = held.keeper.clone();
+        drop(held);
+        keeper.kept().await?;
         let results = self.page(&process, request.from_slot, request.to_slot)?;
         if results.is_empty() {
             return Err(Code::Unavailable.refuse(format!("the log has no slot {} yet", request.from_slot)));

@@ -36,8 +36,15 @@ impl Seat {
         let mut done = Vec::with_capacity(jobs.len());
         for job in jobs {
             let instance = self.live()?;
-            let evaluation = instance.apply_reading(&job.msg_json, &job.env_json, &job.reads);
-            if let Some(message) = node_fault(&evaluation) {
+            let mut evaluation = instance.apply_reading(&job.msg_json, &job.env_json, &job.reads);
+            let mut fault = node_fault(&evaluation);
+            if job.root && fault.is_none() {
+                match instance.root() {
+                    Ok(root) => evaluation.root = Some(root),
+                    Err(error) => fault = Some(error.to_string()),
+                }
+            }
+            if let Some(message) = fault {
                 let lost = instance.is_lost();
                 if lost {
                     *self = Self::default();
