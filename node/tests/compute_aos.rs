@@ -52,9 +52,9 @@ fn module() -> Module {
 }
 
 const POLICIES: [ReplayPolicy; 3] = [
-    ReplayPolicy { messages: 100, bytes: usize::MAX, fuel: u64::MAX, careful: 0 },
-    ReplayPolicy { messages: 2, bytes: usize::MAX, fuel: u64::MAX, careful: 1 },
-    ReplayPolicy { messages: 16, bytes: 1 << 20, fuel: 300_000_000, careful: 16 },
+    ReplayPolicy { messages: 100, bytes: usize::MAX, fuel: u64::MAX, adaptive: false },
+    ReplayPolicy { messages: 2, bytes: usize::MAX, fuel: u64::MAX, adaptive: true },
+    ReplayPolicy { messages: 16, bytes: 1 << 20, fuel: 300_000_000, adaptive: true },
 ];
 
 #[test]

@@ -141,9 +141,9 @@ proptest! {
 
     /// Whatever comes in between, the state is that of the good messages alone.
     #[test]
-    fn only_good_messages_leave_a_trace(steps in steps(), messages in 1_usize..5, careful in 0_u32..3) {
+    fn only_good_messages_leave_a_trace(steps in steps(), messages in 1_usize..5, adaptive in any::<bool>()) {
         let module = counter();
-        let policy = ReplayPolicy { messages, careful, ..ReplayPolicy::default() };
+        let policy = ReplayPolicy { messages, adaptive, ..ReplayPolicy::default() };
         let mut instance = Instance::new(&module).unwrap().with_policy(policy);
         let mut plain = Instance::new(&module).unwrap();
         for step in steps {

@@ -13,7 +13,6 @@ use super::{
     config::{EngineConfig, EngineProfile, MAX_WASM_STACK, MEMORY_CEILING},
     host,
     live::Live,
-    memory::resident,
     module::{LoadError, Module, ModuleFormat},
     prepare::prepare,
 };
@@ -103,9 +102,7 @@ impl Engine {
         let pre = linker.instantiate_pre(&compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
         let module = Module::new(id, format, pre, config.clone());
         // The caller's thread may have any stack; what a module does when it starts is the module's.
-        let image = super::on_evaluation_stack(|| {
-            Live::start(&module).map(|trial| resident::all_nonzero(trial.memory_bytes()))
-        });
+        let image = super::on_evaluation_stack(|| Live::trial(&module));
         let image = image.map_err(|error| LoadError::Node(format!("no thread to start it on: {error}")))??;
         Ok(module.with_image(image))
     }

@@ -3,9 +3,10 @@
 //! Where it sits: over `live.rs`, below the pool.
 //!
 //! Rolling back without copying 2 MiB before each message: every few messages the state is copied (a checkpoint); the
-//! messages since are remembered. A message that fails makes a new instance from the checkpoint and replays them, which
-//! gives the same state because evaluation is deterministic. After a failure the state is copied before each message for
-//! a while, so that somebody who sends only bad messages pays for a copy each, not for replays.
+//! messages since are remembered. After a message that fails, the memory goes back to the checkpoint and they are
+//! replayed, which gives the same state because evaluation is deterministic. How many messages that are follows what
+//! copying costs and how long ago the last failure was (`instance/policy.rs`): somebody who sends only bad messages costs
+//! the process a copy each, not replays.
 
 use std::sync::Arc;
 
@@ -16,31 +17,18 @@ use super::{
     live::Live,
     memory::{
         checkpoint::Checkpoint,
+        parked::Parked,
         snapshot::{Snapshot, SnapshotError},
     },
     module::{LoadError, Module},
     reads::Reads,
     root,
 };
+use policy::{Pace, copy_fuel};
 
-/// When the state is copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplayPolicy {
-    /// Most messages that are replayed after a failure.
-    pub messages: usize,
-    /// Most bytes of messages kept for a replay (one message more, however large, is kept).
-    pub bytes: usize,
-    /// Most fuel that a replay takes (plus that of one message).
-    pub fuel: u64,
-    /// For how many messages after a failure the state is copied before each.
-    pub careful: u32,
-}
+pub use policy::ReplayPolicy;
 
-impl Default for ReplayPolicy {
-    fn default() -> Self {
-        Self { messages: 16, bytes: 1 << 20, fuel: 300_000_000, careful: 16 }
-    }
-}
+mod policy;
 
 /// The process cannot go on in this instance. It says nothing about any message.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +44,7 @@ pub struct Instance {
     base: Option<Checkpoint>,
     replay: Replay,
     policy: ReplayPolicy,
-    /// Messages for which the state is still copied each time.
-    careful: u32,
+    pace: Pace,
 }
 
 /// A good message, as it was given.
@@ -103,7 +90,18 @@ impl Instance {
     /// # Errors
     /// The snapshot is damaged, of another module, or too large for this node.
     pub fn restore(module: &Module, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
-        let checkpoint = snapshot.checkpoint(module.id(), module.limits().memory_bytes)?;
+        Self::from_checkpoint(module, snapshot.checkpoint(module)?)
+    }
+
+    /// A process that was parked on this node.
+    ///
+    /// # Errors
+    /// What was parked is damaged, of another module or version of Weft, or too large for this node.
+    pub fn revive(module: &Module, parked: &Parked) -> Result<Self, SnapshotError> {
+        Self::from_checkpoint(module, parked.checkpoint(module)?)
+    }
+
+    fn from_checkpoint(module: &Module, checkpoint: Checkpoint) -> Result<Self, SnapshotError> {
         let live = Live::restore(module, &checkpoint).map_err(|error| SnapshotError::Node(error.to_string()))?;
         Ok(Self::around(module, live, Some(checkpoint)))
     }
@@ -115,7 +113,7 @@ impl Instance {
             base,
             replay: Replay::default(),
             policy: ReplayPolicy::default(),
-            careful: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -150,21 +148,29 @@ impl Instance {
         let (result, fuel) = live.call(msg_json, env_json, reads);
         let committed = result.as_ref().is_ok_and(commits);
         if committed {
-            self.careful = self.careful.saturating_sub(1);
+            self.pace.good(fuel);
             self.replay.push(msg_json, env_json, reads, fuel);
-        } else if let Err(error) = self.roll_back() {
-            return lost(&error);
+        } else {
+            self.pace.failed();
+            if let Err(error) = self.roll_back(unusable(&result)) {
+                return lost(&error);
+            }
         }
         Evaluation { result, fuel, committed, root: None }
     }
 
-    /// Evaluates a message on a copy of the process, which is then thrown away. `committed` is always false.
+    /// Evaluates a message and undoes what it did, whatever came of it. `committed` is always false.
     pub fn dry_run(&mut self, msg_json: &str, env_json: &str) -> Evaluation {
-        let mut copy = match self.checkpoint().and_then(|()| self.rebuilt()) {
-            Ok(copy) => copy,
-            Err(error) => return lost(&error),
+        if let Err(error) = self.checkpoint() {
+            return lost(&error);
+        }
+        let Some(live) = self.live.as_mut() else {
+            return lost(&InstanceError("an earlier failure of this node".to_owned()));
         };
-        let (result, fuel) = copy.call(msg_json, env_json, &Reads::none());
+        let (result, fuel) = live.call(msg_json, env_json, &Reads::none());
+        if let Err(error) = self.roll_back(unusable(&result)) {
+            return lost(&error);
+        }
         Evaluation { result, fuel, committed: false, root: None }
     }
 
@@ -173,7 +179,8 @@ impl Instance {
     /// # Errors
     /// The state was lost by an earlier failure of this node.
     pub fn root(&mut self) -> Result<Id, InstanceError> {
-        self.state().map(root::of)
+        let module = self.module.clone();
+        self.state().map(|checkpoint| root::of(checkpoint, module.image()))
     }
 
     /// The state, to be stored.
@@ -181,17 +188,26 @@ impl Instance {
     /// # Errors
     /// The state was lost by an earlier failure of this node, or it cannot be compressed.
     pub fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
-        let module = self.module.id();
+        let module = self.module.clone();
         let checkpoint = self.state().map_err(|error| SnapshotError::Node(error.to_string()))?;
-        Snapshot::of(module, checkpoint)
+        Snapshot::of(&module, checkpoint)
+    }
+
+    /// The state as this node keeps a process that rests: its difference to the module's image.
+    ///
+    /// # Errors
+    /// The state was lost by an earlier failure of this node, or it cannot be compressed.
+    pub fn park(&mut self) -> Result<Parked, SnapshotError> {
+        let module = self.module.clone();
+        let checkpoint = self.state().map_err(|error| SnapshotError::Node(error.to_string()))?;
+        Parked::of(&module, checkpoint)
     }
 
     /// Bytes of memory that this process takes on this node, about: its pages (as of the last copy), their copy, and
     /// the messages kept for a replay.
     pub fn weight(&self) -> usize {
-        let image = self.module.image().len() * super::memory::PAGE;
         let copied = self.base.as_ref().map_or(0, Checkpoint::weight);
-        copied.max(image).saturating_add(copied).saturating_add(self.replay.bytes)
+        copied.saturating_mul(2).saturating_add(self.replay.bytes)
     }
 
     /// Size of the process's linear memory in bytes; 0 when the state was lost.
@@ -207,10 +223,9 @@ impl Instance {
     fn copy_is_due(&self) -> bool {
         let (replay, policy) = (&self.replay, &self.policy);
         !replay.messages.is_empty()
-            && (self.careful > 0
-                || replay.messages.len() >= policy.messages
+            && (replay.messages.len() >= policy.messages
                 || replay.bytes >= policy.bytes
-                || replay.fuel >= policy.fuel)
+                || replay.fuel >= self.pace.window(policy, copy_fuel(self.base.as_ref().map_or(0, Checkpoint::weight))))
     }
 
     /// Makes the present state the base. Free when it already is.
@@ -238,10 +253,16 @@ impl Instance {
         }
     }
 
-    fn roll_back(&mut self) -> Result<(), InstanceError> {
-        // Dropped first: two live memories at once would double what a failing message takes.
-        self.live = None;
-        let mut live = self.rebuilt()?;
+    /// Goes back to the base and evaluates again what came since; `unusable`: only in a new instance.
+    fn roll_back(&mut self, unusable: bool) -> Result<(), InstanceError> {
+        let reverted = match (self.live.take(), &self.base) {
+            (Some(live), Some(base)) if !unusable => reverted(live, base)?,
+            _ => None,
+        };
+        let mut live = match reverted {
+            Some(live) => live,
+            None => self.rebuilt()?,
+        };
         let mut fuel_again = 0_u64;
         for Remembered { msg, env, reads } in &self.replay.messages {
             let (result, fuel) = live.call(msg, env, reads);
@@ -254,9 +275,20 @@ impl Instance {
             return Err(InstanceError("evaluating again took another amount of fuel".to_owned()));
         }
         self.live = Some(live);
-        self.careful = self.policy.careful;
         Ok(())
     }
+}
+
+/// `live` in the state of `base`; `None`, and the instance gone, if it cannot go back. (Gone before a new one is made: two
+/// memories at once would double what a failing message takes.)
+fn reverted(mut live: Live, base: &Checkpoint) -> Result<Option<Live>, InstanceError> {
+    let done = live.revert(base).map_err(|error| InstanceError(error.to_string()))?;
+    Ok(done.then_some(live))
+}
+
+/// Whether nothing is known of an instance after a call that ended like this.
+fn unusable(result: &Result<serde_json::Value, EvalError>) -> bool {
+    matches!(result, Err(error) if error.kind == EvalErrorKind::NodeFault)
 }
 
 impl std::fmt::Debug for Instance {

@@ -1,6 +1,6 @@
 //! One instantiated module: memory, globals and a way to call it. No rollback here; that is `instance.rs`.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use serde_json::Value;
 use wasmtime::{Global, Instance, Memory, Store, Val};
@@ -9,12 +9,15 @@ use super::{
     abi::{self, Abi},
     evaluation::{EvalError, EvalErrorKind},
     host::{Host, HostError},
-    memory::{GlobalValue, PAGE, checkpoint::Checkpoint, resident},
+    memory::{GlobalValue, checkpoint::Checkpoint, image::Image, is_zero, page_mut, resident},
     module::{LoadError, Module},
     prepare::global_name,
     reads::Reads,
     rewrite::{CALL_DEPTH, IN_FLIGHT},
 };
+
+/// Pages that an instance may keep after a failed message although it does not need them.
+const SPARE_PAGES: usize = 512;
 
 /// Why a checkpoint did not become an instance. Never the process's fault.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +36,21 @@ impl Live {
     /// A new instance, initialised as its format wants it.
     pub(crate) fn start(module: &Module) -> Result<Self, LoadError> {
         let (mut live, instance) = Self::instantiate(module)?;
-        match live.abi.initialise(&mut live.store, &instance) {
-            Ok(()) => Ok(live),
-            Err(error) => Err(start_error(too_deep(&mut live.store, abi::failure(error)))),
-        }
+        live.initialise(&instance)?;
+        Ok(live)
+    }
+
+    /// Starts the module to see whether it can be; what its memory held before its initialisers ran.
+    pub(crate) fn trial(module: &Module) -> Result<Image, LoadError> {
+        let (mut live, instance) = Self::instantiate(module)?;
+        let image = Image::of(live.memory_bytes());
+        live.initialise(&instance)?;
+        Ok(image)
+    }
+
+    fn initialise(&mut self, instance: &Instance) -> Result<(), LoadError> {
+        let done = self.abi.initialise(&mut self.store, instance);
+        done.map_err(|error| start_error(too_deep(&mut self.store, abi::failure(error))))
     }
 
     /// An instance in the state of `checkpoint`. The initialisers do not run: all that they change is memory and
@@ -70,6 +84,31 @@ impl Live {
         Ok((Self { module: module.clone(), store, memory, globals, abi }, instance))
     }
 
+    /// Goes back to `checkpoint`, an earlier state of this instance, where that is possible and worth it; false if not: then
+    /// a new instance has to be made. To be used after any end of a call but a fault of this node.
+    ///
+    /// Memory and globals are all that a call leaves (`prepare.rs` refuses what could change tables or segments), and the
+    /// host's data begins anew with each call. Memory cannot shrink, so after it has grown this is not the way.
+    pub(crate) fn revert(&mut self, checkpoint: &Checkpoint) -> Result<bool, RestoreError> {
+        if self.memory.data_size(&self.store) as u64 != checkpoint.memory_bytes {
+            return Ok(false);
+        }
+        let written = self.written();
+        let pages = written.iter().fold(0, |sum: usize, range| sum.saturating_add(range.len()));
+        // What a message touched would stay this process's memory, although it holds nothing: a new instance has none of it.
+        if pages > checkpoint.pages.len().saturating_mul(2).saturating_add(SPARE_PAGES) {
+            return Ok(false);
+        }
+        self.fill_pages(checkpoint, &written)?;
+        Ok(true)
+    }
+
+    fn written(&self) -> Vec<Range<u32>> {
+        let mut written = Vec::new();
+        resident::written(self.memory.data(&self.store), self.module.image(), |range| written.push(range));
+        written
+    }
+
     fn fill(&mut self, checkpoint: &Checkpoint) -> Result<(), RestoreError> {
         let size = self.memory.data_size(&self.store) as u64;
         // Exactly to the size that it had: the process can see it.
@@ -83,14 +122,24 @@ impl Live {
                 .grow(&mut self.store, missing.div_ceil(page))
                 .map_err(|error| RestoreError(format!("{error:#}")))?;
         }
-        for index in resident::nonzero(self.memory.data(&self.store), self.module.image()) {
-            if checkpoint.pages.binary_search(&index).is_err() {
-                page_mut(self.memory.data_mut(&mut self.store), index)?.fill(0);
+        let written = self.written();
+        self.fill_pages(checkpoint, &written)
+    }
+
+    /// Makes memory and globals those of `checkpoint`, when no pages but `written` differ from the module's image.
+    fn fill_pages(&mut self, checkpoint: &Checkpoint, written: &[Range<u32>]) -> Result<(), RestoreError> {
+        let image = self.module.image();
+        let data = self.memory.data_mut(&mut self.store);
+        for index in written.iter().cloned().flatten() {
+            if !checkpoint.lists(index) {
+                put_page(data, index, image.content(index))?;
             }
         }
-        let data = self.memory.data_mut(&mut self.store);
-        for (index, content) in checkpoint.pages() {
-            page_mut(data, index)?.copy_from_slice(content);
+        for index in &checkpoint.cleared {
+            put_page(data, *index, None)?;
+        }
+        for (index, content) in checkpoint.listed() {
+            page_mut(data, index).ok_or_else(outside)?.copy_from_slice(content);
         }
         if checkpoint.globals.len() != self.globals.len() {
             return Err(RestoreError("it has another number of globals than the module".to_owned()));
@@ -150,11 +199,19 @@ fn with_limit(error: EvalError, budget: u64) -> EvalError {
     }
 }
 
-fn page_mut(data: &mut [u8], index: u32) -> Result<&mut [u8], RestoreError> {
-    let start = index as usize * PAGE;
-    data.get_mut(start..)
-        .and_then(|rest| rest.get_mut(..PAGE))
-        .ok_or_else(|| RestoreError("a page lies outside of its memory".to_owned()))
+/// Makes a page hold `content`, or zeros. Not written when it does already: a page that is only read takes no memory.
+fn put_page(data: &mut [u8], index: u32, content: Option<&[u8]>) -> Result<(), RestoreError> {
+    let present = page_mut(data, index).ok_or_else(outside)?;
+    match content {
+        Some(content) if *present != *content => present.copy_from_slice(content),
+        None if !is_zero(present) => present.fill(0),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn outside() -> RestoreError {
+    RestoreError("a page lies outside of its memory".to_owned())
 }
 
 /// Tells a call stack that was used up from the trap by which the module says so.

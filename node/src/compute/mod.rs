@@ -30,7 +30,10 @@ pub use config::{EngineConfig, EngineProfile};
 pub use engine::{Engine, EngineError};
 pub use evaluation::{EvalError, EvalErrorKind, Evaluation};
 pub use instance::{Instance, InstanceError, ReplayPolicy};
-pub use memory::snapshot::{Snapshot, SnapshotError};
+pub use memory::{
+    parked::Parked,
+    snapshot::{Snapshot, SnapshotError},
+};
 pub use module::{LoadError, Module, ModuleFormat, UnknownFormat};
 pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
 pub use reads::Reads;

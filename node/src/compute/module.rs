@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use wasmtime::{ExternType, InstancePre};
 use weft_protocol::{Id, limits::Limits};
 
-use super::{config::EngineConfig, host::Host};
+use super::{config::EngineConfig, host::Host, memory::image::Image};
 
 /// The calling convention and environment that a module is written for: its `Module-Format` tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,20 +116,19 @@ struct Inner {
     pre: InstancePre<Host>,
     config: EngineConfig,
     globals: usize,
-    /// Pages that are not zero in a new instance, ascending: they may hold data although the operating system has
-    /// not mapped them yet (`memory/resident.rs`).
-    image: Vec<u32>,
+    /// The memory of a new instance: what was never written is as it is here (`memory/resident.rs`).
+    image: Image,
 }
 
 impl Module {
     pub(crate) fn new(id: Id, format: ModuleFormat, pre: InstancePre<Host>, config: EngineConfig) -> Self {
         let globals = pre.module().exports().filter(|export| export.name().starts_with("weft:global:")).count();
         let limits = Limits { memory_bytes: config.max_memory_bytes, fuel: config.fuel_per_slot };
-        Self { inner: Arc::new(Inner { id, format, pre, config, globals, image: Vec::new() }), limits }
+        Self { inner: Arc::new(Inner { id, format, pre, config, globals, image: Image::default() }), limits }
     }
 
-    /// The same module, told which pages its initial memory has.
-    pub(crate) fn with_image(self, image: Vec<u32>) -> Self {
+    /// The same module, told what its initial memory holds.
+    pub(crate) fn with_image(self, image: Image) -> Self {
         let Inner { id, format, ref pre, ref config, globals, .. } = *self.inner;
         let inner = Inner { id, format, pre: pre.clone(), config: config.clone(), globals, image };
         Self { inner: Arc::new(inner), limits: self.limits }
@@ -180,7 +179,7 @@ impl Module {
         self.inner.globals
     }
 
-    pub(crate) fn image(&self) -> &[u32] {
+    pub(crate) fn image(&self) -> &Image {
         &self.inner.image
     }
 }

@@ -8,9 +8,10 @@
 
 use weft_protocol::Id;
 
-use super::memory::checkpoint::Checkpoint;
+use super::memory::{checkpoint::Checkpoint, image::Image};
 
-pub(crate) fn of(checkpoint: &Checkpoint) -> Id {
+/// The root of a state that is described as a difference to `image`.
+pub(crate) fn of(checkpoint: &Checkpoint, image: &Image) -> Id {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"weft state 1\n");
     hasher.update(&checkpoint.memory_bytes.to_le_bytes());
@@ -19,9 +20,12 @@ pub(crate) fn of(checkpoint: &Checkpoint) -> Id {
         hasher.update(&[global.tag]);
         hasher.update(&global.bits.to_le_bytes());
     }
-    for (index, content) in checkpoint.pages() {
+    for (index, content, known) in checkpoint.nonzero(image) {
         hasher.update(&index.to_le_bytes());
-        hasher.update(blake3::hash(content).as_bytes());
+        match known {
+            Some(hash) => hasher.update(hash),
+            None => hasher.update(blake3::hash(content).as_bytes()),
+        };
     }
     Id::from_bytes(*hasher.finalize().as_bytes())
 }
