@@ -41,11 +41,27 @@ pub struct EngineConfig {
     pub max_output_bytes: usize,
     /// Most bytes of a module's binary.
     pub max_module_bytes: usize,
+    /// Most bytes of the folder of compiled modules, beyond which those used longest ago go; 0: none is kept.
+    pub max_cache_bytes: u64,
+    /// Which compilers are used.
+    pub compilers: Compilers,
+}
+
+/// Which compilers make a module's code. It changes when and how fast messages are evaluated, never what comes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compilers {
+    /// The optimising compiler only.
+    #[default]
+    Optimising,
+    /// The baseline compiler first and the optimising one in the background.
+    BaselineFirst,
+    /// The baseline compiler only, as far as it can: for comparing.
+    BaselineOnly,
 }
 
 impl EngineConfig {
     /// The usual limits with the cache in `cache_dir`: 20e9 fuel (some seconds of a core), 1 GiB of memory, 16 MiB of
-    /// output, modules up to 64 MiB.
+    /// output, modules up to 64 MiB, 4 GiB of compiled modules, the optimising compiler only.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
@@ -53,6 +69,8 @@ impl EngineConfig {
             max_memory_bytes: 1 << 30,
             max_output_bytes: 16 << 20,
             max_module_bytes: 64 << 20,
+            max_cache_bytes: 4 << 30,
+            compilers: Compilers::Optimising,
         }
     }
 }

@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use wasmtime::{ExternType, OptLevel};
+use wasmtime::{ExternType, InstancePre, OptLevel};
 use weft_protocol::Id;
 
 use super::{
     abi,
-    cache::Cache,
     config::{EngineConfig, EngineProfile, MAX_WASM_STACK, MEMORY_CEILING},
-    host,
+    host::{self, Host},
     live::Live,
     module::{LoadError, Module, ModuleFormat},
     prepare::prepare,
+    tiers::{Tier, Tiers},
 };
 
 /// The engine cannot be made.
@@ -52,8 +52,7 @@ pub struct Engine {
 }
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
-    cache: Cache,
+    tiers: Tiers,
     config: EngineConfig,
     profile: EngineProfile,
 }
@@ -68,12 +67,9 @@ impl Engine {
         check("fuel_per_slot", config.fuel_per_slot, 1, i64::MAX as u64)?;
         check("max_output_bytes", config.max_output_bytes as u64, 1, 1 << 30)?;
         check("max_module_bytes", config.max_module_bytes as u64, 8, 1 << 30)?;
-        let wasmtime =
-            wasmtime::Engine::new(&settings()).map_err(|error| EngineError::Unavailable(format!("{error:#}")))?;
-        let cache = Cache::open(&config.cache_dir, &wasmtime)
-            .map_err(|source| EngineError::Cache { path: config.cache_dir.display().to_string(), source })?;
+        let tiers = Tiers::new(&config)?;
         let profile = EngineProfile::of(&config);
-        Ok(Self { inner: Arc::new(Inner { wasmtime, cache, config, profile }) })
+        Ok(Self { inner: Arc::new(Inner { tiers, config, profile }) })
     }
 
     /// What decides outcomes besides module and messages.
@@ -82,7 +78,7 @@ impl Engine {
     }
 
     /// Checks, compiles (or takes from the cache) and starts a module once. Takes up to some seconds of processor time
-    /// for a new module: not for the network's tasks.
+    /// for a new module, a tenth of that if the baseline compiler comes first: not for the network's tasks.
     ///
     /// # Errors
     /// The bytes are not a module of that format, ask for something that the host does not have or allow, or fail
@@ -95,17 +91,26 @@ impl Engine {
         let id = Id::sha256(wasm);
         let prepared = prepare(wasm, format, config.max_memory_bytes)?;
         // Kept under what is compiled, not what was given: how modules are translated changes between versions of Weft.
-        let compiled = self.inner.cache.module(&self.inner.wasmtime, Id::sha256(&prepared), &prepared)?;
-        check_memory(&compiled, format)?;
-        let linker = host::linker(&self.inner.wasmtime, &compiled, format)?;
-        abi::check_exports(&compiled, format)?;
-        let pre = linker.instantiate_pre(&compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))?;
-        let module = Module::new(id, format, pre, config.clone());
+        let key = Id::sha256(&prepared);
+        let (tier, compiled) = self.inner.tiers.load(key, &prepared)?;
+        let module = Module::new(id, format, (tier, bind(&compiled, format)?), config.clone());
         // The caller's thread may have any stack; what a module does when it starts is the module's.
         let image = super::on_evaluation_stack(|| Live::trial(&module));
         let image = image.map_err(|error| LoadError::Node(format!("no thread to start it on: {error}")))??;
-        Ok(module.with_image(image))
+        let module = module.with_image(image);
+        if tier == Tier::Baseline {
+            self.inner.tiers.improve(key, prepared, format, module.replaceable());
+        }
+        Ok(module)
     }
+}
+
+/// A compiled module with its imports, checked against what its format needs.
+pub(super) fn bind(compiled: &wasmtime::Module, format: ModuleFormat) -> Result<InstancePre<Host>, LoadError> {
+    check_memory(compiled, format)?;
+    let linker = host::linker(compiled.engine(), compiled, format)?;
+    abi::check_exports(compiled, format)?;
+    linker.instantiate_pre(compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))
 }
 
 impl std::fmt::Debug for Engine {
@@ -119,11 +124,12 @@ fn check(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), E
 }
 
 /// The deterministic profile. Threads, garbage-collected types and stack switching are not even compiled in.
-fn settings() -> wasmtime::Config {
+pub(super) fn settings() -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
         .consume_fuel(true)
-        .cranelift_nan_canonicalization(true)
+        // Done in the module (`rewrite/nan.rs`).
+        .cranelift_nan_canonicalization(false)
         .cranelift_opt_level(OptLevel::Speed)
         .max_wasm_stack(MAX_WASM_STACK)
         // Not used (evaluation is synchronous), but it has to be larger than the stack of wasm.

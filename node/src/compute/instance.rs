@@ -23,6 +23,7 @@ use super::{
     module::{LoadError, Module},
     reads::Reads,
     root,
+    tiers::Tier,
 };
 use policy::{Pace, copy_fuel};
 
@@ -215,6 +216,11 @@ impl Instance {
         self.live.as_ref().map_or(0, |live| live.memory_bytes().len() as u64)
     }
 
+    /// How good the code is that it runs; `None` when the state was lost.
+    pub fn tier(&self) -> Option<Tier> {
+        self.live.as_ref().map(Live::tier)
+    }
+
     /// Whether a failure of this node lost the state; every evaluation is then a [`EvalErrorKind::NodeFault`].
     pub fn is_lost(&self) -> bool {
         self.live.is_none()
@@ -235,8 +241,13 @@ impl Instance {
             return Ok(());
         }
         let old = self.base.take().unwrap_or_default();
+        let better = self.module.tier() > live.tier();
         self.base = Some(Checkpoint::take(live, old));
         self.replay = Replay::default();
+        // Its module's code is better now than when it was made. If it cannot move over it stays as it is.
+        if better && let Ok(live) = self.rebuilt() {
+            self.live = Some(live);
+        }
         Ok(())
     }
 

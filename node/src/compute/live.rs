@@ -14,6 +14,7 @@ use super::{
     prepare::global_name,
     reads::Reads,
     rewrite::{CALL_DEPTH, IN_FLIGHT},
+    tiers::Tier,
 };
 
 /// Pages that an instance may keep after a failed message although it does not need them.
@@ -30,6 +31,7 @@ pub(crate) struct Live {
     memory: Memory,
     globals: Vec<Global>,
     abi: Abi,
+    tier: Tier,
 }
 
 impl Live {
@@ -63,7 +65,7 @@ impl Live {
 
     fn instantiate(module: &Module) -> Result<(Self, Instance), LoadError> {
         let config = module.config();
-        let pre = module.pre();
+        let (tier, pre) = module.code();
         let mut store = Store::new(pre.module().engine(), Host::new(module.limits().memory_bytes, module.format()));
         store.limiter(|host| host);
         store.set_fuel(config.fuel_per_slot).map_err(start_failure)?;
@@ -81,7 +83,7 @@ impl Live {
         let depth = instance.get_global(&mut store, CALL_DEPTH);
         store.data_mut().share(in_flight, depth);
         let abi = Abi::of(&mut store, &instance, module.format())?;
-        Ok((Self { module: module.clone(), store, memory, globals, abi }, instance))
+        Ok((Self { module: module.clone(), store, memory, globals, abi, tier }, instance))
     }
 
     /// Goes back to `checkpoint`, an earlier state of this instance, where that is possible and worth it; false if not: then
@@ -182,6 +184,11 @@ impl Live {
 
     pub(crate) fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// How good the code is that it was made of.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
     }
 }
 

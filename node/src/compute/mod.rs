@@ -25,8 +25,9 @@ mod reads;
 mod rewrite;
 mod root;
 pub mod service;
+mod tiers;
 
-pub use config::{EngineConfig, EngineProfile};
+pub use config::{Compilers, EngineConfig, EngineProfile};
 pub use engine::{Engine, EngineError};
 pub use evaluation::{EvalError, EvalErrorKind, Evaluation};
 pub use instance::{Instance, InstanceError, ReplayPolicy};
@@ -37,6 +38,7 @@ pub use memory::{
 pub use module::{LoadError, Module, ModuleFormat, UnknownFormat};
 pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
 pub use reads::Reads;
+pub use tiers::Tier;
 pub use weft_protocol::limits::Limits;
 
 /// Stack, in bytes, of a thread that evaluates messages. What a module may use of it is fixed by the profile and far less; the

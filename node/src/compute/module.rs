@@ -2,12 +2,16 @@
 //!
 //! Where it sits: made by [`super::Engine::load`], cheap to clone, shared by all instances of the module.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use wasmtime::{ExternType, InstancePre};
 use weft_protocol::{Id, limits::Limits};
 
-use super::{config::EngineConfig, host::Host, memory::image::Image};
+use super::{config::EngineConfig, host::Host, memory::image::Image, tiers::Tier};
 
 /// The calling convention and environment that a module is written for: its `Module-Format` tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,24 +117,50 @@ pub struct Module {
 struct Inner {
     id: Id,
     format: ModuleFormat,
-    pre: InstancePre<Host>,
+    code: Arc<Code>,
     config: EngineConfig,
     globals: usize,
     /// The memory of a new instance: what was never written is as it is here (`memory/resident.rs`).
     image: Image,
 }
 
+/// A module's code, which can be replaced by better code.
+type Code = Mutex<(Tier, InstancePre<Host>)>;
+
+/// The place of a module's code, for whoever makes better code of it; does not keep the module.
+pub(super) struct Replaceable(Weak<Code>);
+
+impl Replaceable {
+    /// Whether anybody still has the module.
+    pub(super) fn is_used(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// From now on instances are made of `pre`, which the optimising compiler made.
+    pub(super) fn replace(&self, pre: InstancePre<Host>) {
+        if let Some(code) = self.0.upgrade() {
+            *code.lock().unwrap_or_else(PoisonError::into_inner) = (Tier::Optimised, pre);
+        }
+    }
+}
+
 impl Module {
-    pub(crate) fn new(id: Id, format: ModuleFormat, pre: InstancePre<Host>, config: EngineConfig) -> Self {
+    pub(crate) fn new(
+        id: Id,
+        format: ModuleFormat,
+        (tier, pre): (Tier, InstancePre<Host>),
+        config: EngineConfig,
+    ) -> Self {
         let globals = pre.module().exports().filter(|export| export.name().starts_with("weft:global:")).count();
         let limits = Limits { memory_bytes: config.max_memory_bytes, fuel: config.fuel_per_slot };
-        Self { inner: Arc::new(Inner { id, format, pre, config, globals, image: Image::default() }), limits }
+        let code = Arc::new(Mutex::new((tier, pre)));
+        Self { inner: Arc::new(Inner { id, format, code, config, globals, image: Image::default() }), limits }
     }
 
     /// The same module, told what its initial memory holds.
     pub(crate) fn with_image(self, image: Image) -> Self {
-        let Inner { id, format, ref pre, ref config, globals, .. } = *self.inner;
-        let inner = Inner { id, format, pre: pre.clone(), config: config.clone(), globals, image };
+        let Inner { id, format, ref code, ref config, globals, .. } = *self.inner;
+        let inner = Inner { id, format, code: Arc::clone(code), config: config.clone(), globals, image };
         Self { inner: Arc::new(inner), limits: self.limits }
     }
 
@@ -167,8 +197,22 @@ impl Module {
         self.inner.format
     }
 
-    pub(crate) fn pre(&self) -> &InstancePre<Host> {
-        &self.inner.pre
+    /// How good the code is that the next instance is made of. Never worse than before.
+    pub fn tier(&self) -> Tier {
+        self.inner.code.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The best code there is, and how good it is.
+    pub(crate) fn code(&self) -> (Tier, InstancePre<Host>) {
+        self.inner.code.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn pre(&self) -> InstancePre<Host> {
+        self.code().1
+    }
+
+    pub(super) fn replaceable(&self) -> Replaceable {
+        Replaceable(Arc::downgrade(&self.inner.code))
     }
 
     pub(crate) fn config(&self) -> &EngineConfig {

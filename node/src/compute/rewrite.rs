@@ -1,15 +1,17 @@
 //! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
 //! exception instructions become plain ones, calls that count gas go, minified names become readable, recursion is counted,
-//! mutable globals become reachable. Pure functions of the binary: every node compiles the same.
+//! every NaN gets the same bits, mutable globals become reachable. Pure functions of the binary: every node compiles the same.
 //!
 //! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
 //! them; the engine validates what comes out.
 
 mod binary;
+mod bodies;
 mod depth;
 mod exceptions;
 mod function;
 mod names;
+mod nan;
 
 use super::module::{LoadError, ModuleFormat};
 use binary::Binary;
@@ -34,7 +36,9 @@ pub(crate) fn readable(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u
 pub(crate) fn rewrite(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     let lowered = exceptions::lower(wasm)?;
     let bounded = depth::bound(lowered.as_deref().unwrap_or(wasm))?;
-    Ok(bounded.or(lowered))
+    let plain = bounded.or(lowered);
+    let canonical = nan::canonical(plain.as_deref().unwrap_or(wasm))?;
+    Ok(canonical.or(plain))
 }
 
 /// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks

@@ -5,8 +5,8 @@
 //! ([`ResultStore`]) before they are answered; attestations are gossiped, and anchored from the
 //! store (`feeder.rs`).
 //!
-//! A process is evaluated by one request at a time. Its state is rebuilt after a restart from the newest snapshot on disk (or
-//! from slot 0) by replaying the log, and each replayed outcome must hash to the one signed before.
+//! A process is evaluated by one request at a time. Its state is rebuilt after a restart from the nearest state that is kept
+//! (`rebuild.rs`) by replaying the log, and each replayed outcome must hash to the one signed before.
 
 use std::{
     num::NonZeroUsize,
@@ -24,18 +24,20 @@ use weft_protocol::{
     refusal::Code,
     wire::{self, Refusal},
 };
-use weft_storage::blobs::Blobs;
 
-use super::{Engine, Pool};
+use super::{Engine, Pool, PoolError};
 use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers};
 
+mod checkpoints;
 mod fold;
 mod keep;
 mod modules;
+mod rebuild;
 mod store;
 mod ticks;
 mod trial;
 
+pub use checkpoints::{CheckpointFault, Checkpoints, MAX_BYTES as MAX_CHECKPOINT_BYTES};
 pub use modules::{Loaded, ModuleError, Modules};
 pub use store::ResultStore;
 
@@ -78,8 +80,8 @@ pub struct Machine {
     pub modules: Modules,
     /// Results, durable.
     pub store: ResultStore,
-    /// Newest snapshot of each process, by process id.
-    pub snapshots: Blobs,
+    /// Newest few states of each process, on disk.
+    pub checkpoints: Checkpoints,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Held>>;
@@ -183,6 +185,6 @@ fn store_fault(error: weft_storage::store::StoreError) -> Refusal {
     Code::Internal.refuse(format!("results cannot be kept or read: {error}"))
 }
 
-fn pool_fault(error: super::PoolError) -> Refusal {
+fn pool_fault(error: PoolError) -> Refusal {
     Code::Unavailable.refuse(format!("cannot evaluate now: {error}"))
 }

@@ -33,7 +33,7 @@ use crate::{
     assigned::{Fetches, Finder},
     compute::{
         Engine, EngineConfig, Pool, PoolConfig,
-        service::{ComputeHandle, ComputeTools, Machine, Modules, ResultStore},
+        service::{Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, ResultStore},
     },
     config::NodeConfig,
     directory::Directory,
@@ -193,7 +193,7 @@ struct Stores {
     outcomes: OutcomeStore,
     results: ResultStore,
     modules: Blobs,
-    snapshots: Blobs,
+    checkpoints: Checkpoints,
 }
 
 /// Opens all stores; long after a crash with a lost index.
@@ -204,7 +204,8 @@ fn open_stores(folders: &Folders) -> Result<Stores, NodeError> {
         outcomes: OutcomeStore::open(&folders.of("outcomes")).map_err(start_error("messenger's store"))?,
         results: ResultStore::open(&folders.of("results")).map_err(start_error("compute store"))?,
         modules: blobs("modules")?,
-        snapshots: blobs("snapshots")?,
+        checkpoints: Checkpoints::open(&folders.of("checkpoints"), MAX_CHECKPOINT_BYTES)
+            .map_err(start_error("checkpoints"))?,
     })
 }
 
@@ -353,7 +354,7 @@ async fn build(
         modules: Modules::new(engine.clone(), gateway.clone(), stores.modules),
         engine,
         store: stores.results.clone(),
-        snapshots: stores.snapshots,
+        checkpoints: stores.checkpoints,
     };
     let compute = ComputeHandle::new(ComputeTools {
         network: checked.network.clone(),

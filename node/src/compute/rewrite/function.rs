@@ -131,7 +131,7 @@ pub(super) fn lower(
 }
 
 /// The body: the old declarations of locals with the new ones, then the code.
-fn with_locals(old: &[u8], added: &[ValType], code: &[u8]) -> Result<Vec<u8>, LoadError> {
+pub(super) fn with_locals(old: &[u8], added: &[ValType], code: &[u8]) -> Result<Vec<u8>, LoadError> {
     let (count, groups) = read_leb(old).ok_or_else(|| broken("locals that are not there"))?;
     let mut out = Vec::with_capacity(old.len() + 2 * added.len() + code.len() + 5);
     write_leb(&mut out, count.saturating_add(added.len() as u32));

@@ -16,20 +16,19 @@ use weft_protocol::{
 use super::{
     ComputeTools, Loaded, ModuleError,
     keep::{self, Evaluated, Keeper},
-    pool_fault, store_fault,
+    pool_fault, rebuild, store_fault,
     ticks::Ticks,
 };
 use crate::{
     assigned::reads_of,
     compute::{Evaluation, Job, Module, Reads},
     directory::Located,
-    market::ProviderState,
     scheduler::{entry_content, id_bytes},
 };
 
 /// Slots evaluated with one flush at most.
 const BATCH: u32 = 64;
-/// Windows between two snapshots on disk.
+/// Windows between two checkpoints on disk.
 const SNAPSHOT_WINDOWS: u64 = 8;
 
 /// Where the fold of one process stands in memory.
@@ -50,8 +49,8 @@ pub struct Fold {
 }
 
 /// A checked entry, ready to be shown to the module.
-struct Step {
-    assignment: Assignment,
+pub(super) struct Step {
+    pub assignment: Assignment,
     item: DataItem,
     content: Content,
     reads: Arc<Reads>,
@@ -105,7 +104,7 @@ pub async fn advance(
     let mut state = held.take(tools, process).await?;
     if !is_live(tools, &state, &process) {
         let target = state.head.next_slot;
-        rebuild(tools, &mut state, process, process, target).await?;
+        rebuild::rebuild(tools, &mut state, process, process, target).await?;
     }
     let given = !entries.is_empty();
     let steps = match next_steps(tools, &mut state, &process, to_slot, entries).await {
@@ -154,16 +153,23 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
     let env = env_json(&party, &module.party, &tools.network.address());
     let (head, chain) = (Head::empty(process), progress.chain);
     let mut fold = Fold { head, chain, block_height: 0, env: env.into(), module, located, ticks };
-    if let Some(last) = progress.next_slot.checked_sub(1) {
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
-        let result =
-            result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
-        fold.move_to(&result.assignment)?;
-    }
+    fold.stand(tools, process, progress.next_slot)?;
     Ok(fold)
 }
 
 impl Fold {
+    /// Sets the head to just before `next_slot`, up to which this node has results.
+    pub(super) fn stand(&mut self, tools: &ComputeTools, process: Id, next_slot: u64) -> Result<(), Refusal> {
+        let Some(last) = next_slot.checked_sub(1) else {
+            (self.head, self.block_height) = (Head::empty(process), 0);
+            return Ok(());
+        };
+        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result =
+            result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
+        self.move_to(&result.assignment)
+    }
+
     /// Sets the head to just after `assignment`, an item this node has checked before.
     fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
         let broken =
@@ -205,7 +211,7 @@ impl Fold {
 }
 
 /// Checked entries from the head on: those given, else pulled from the scheduler.
-async fn next_steps(
+pub(super) async fn next_steps(
     tools: &ComputeTools,
     state: &mut Fold,
     process: &Id,
@@ -217,25 +223,35 @@ async fn next_steps(
         return Ok(Vec::new());
     }
     let wanted = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
-    let wanted = wanted.min(until_snapshot(from, window(tools)));
+    let wanted = wanted.min(until_checkpoint(from, window(tools)));
     let fits = given.first().and_then(slot_of) == Some(from);
-    let entries = if fits {
-        given
-    } else {
-        let query =
-            wire::LogQuery { process: id_bytes(process), from_slot: from, limit: wanted, find: bytes::Bytes::new() };
-        let page = tools.peers.log(state.located.scheduler, query).await;
-        page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries
-    };
+    let entries = if fits { given } else { pull(tools, state, process, to_slot).await? };
     let limit = usize::try_from(wanted).unwrap_or(1);
     entries.into_iter().take(limit).map(|entry| state.check(entry)).collect()
 }
 
-/// Slots from `from` on up to where a snapshot is due.
-fn until_snapshot(from: u64, window: u64) -> u32 {
+/// Slots from `from` on up to where a checkpoint is due.
+fn until_checkpoint(from: u64, window: u64) -> u32 {
     let every = window.saturating_mul(SNAPSHOT_WINDOWS).max(1);
     let past = from.checked_rem(every).unwrap_or(0);
     u32::try_from(every.saturating_sub(past)).unwrap_or(u32::MAX)
+}
+
+/// The scheduler's entries from the head on, up to `to_slot`, unchecked; at most [`BATCH`].
+pub(super) async fn pull(
+    tools: &ComputeTools,
+    state: &Fold,
+    process: &Id,
+    to_slot: u64,
+) -> Result<Vec<LogEntry>, Refusal> {
+    let from = state.head.next_slot;
+    if from > to_slot {
+        return Ok(Vec::new());
+    }
+    let limit = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
+    let query = wire::LogQuery { process: id_bytes(process), from_slot: from, limit, find: bytes::Bytes::new() };
+    let page = tools.peers.log(state.located.scheduler, query).await;
+    Ok(page.map_err(|e| Code::Unavailable.refuse(format!("the log cannot be read from its scheduler: {e}")))?.entries)
 }
 
 fn slot_of(entry: &LogEntry) -> Option<u64> {
@@ -270,7 +286,7 @@ pub fn outcome_of(done: Evaluation) -> Result<Written, Refusal> {
 }
 
 /// Runs steps on the live state: the outcome of each, and at the end of a window the state root.
-async fn run(
+pub(super) async fn run(
     tools: &ComputeTools,
     state: &Fold,
     process: Id,
@@ -304,7 +320,7 @@ async fn evaluate_and_keep(
         state.chain = attestation.verdict.chain_after;
         batch.push(Evaluated { attestation, outcome: outcome.into_bytes(), assignment: step.item.raw().clone() });
     }
-    snapshot_if_due(tools, state, process).await;
+    checkpoint_if_due(tools, state, process).await;
     let turn = keeper.turn().await?;
     keep::hand_over(tools, turn, process, batch);
     Ok(())
@@ -336,86 +352,16 @@ fn attest(tools: &ComputeTools, state: &Fold, step: &Step, outcome: &Written, ro
     }
 }
 
-/// A batch never goes beyond the slot after which a snapshot is due.
-async fn snapshot_if_due(tools: &ComputeTools, state: &Fold, process: Id) {
+/// A batch never goes beyond the slot after which a checkpoint is due: the state that is kept is one whose root is signed.
+async fn checkpoint_if_due(tools: &ComputeTools, state: &Fold, process: Id) {
     let due = state.head.next_slot.is_multiple_of(window(tools).saturating_mul(SNAPSHOT_WINDOWS));
     if !due || state.module.machine.is_err() {
         return;
     }
     match tools.machine.pool.snapshot(process).await {
-        Ok((slot, snapshot)) => {
-            let blob = [slot.to_be_bytes().as_slice(), snapshot.as_bytes()].concat();
-            if let Err(error) = tools.machine.snapshots.put(&process, &blob) {
-                tracing::warn!(%process, %error, "snapshot not kept; a restart replays more");
-            }
-        }
-        Err(error) => tracing::warn!(%process, %error, "no snapshot; a restart replays more"),
+        Ok((at, snapshot)) => tools.machine.checkpoints.keep(process, at, snapshot),
+        Err(error) => tracing::warn!(%process, %error, "no checkpoint; a restart replays more"),
     }
-}
-
-/// Brings the pool's `seat` (the process's own, or one to look back with) and the fold to just before slot `target`: newest
-/// snapshot, then replay of the log, each outcome compared with the one signed before.
-pub async fn rebuild(
-    tools: &ComputeTools,
-    state: &mut Fold,
-    process: Id,
-    seat: Id,
-    target: u64,
-) -> Result<(), Refusal> {
-    forget(tools, seat).await;
-    let start = restore_snapshot(tools, state, process, seat, target).await.unwrap_or(0);
-    state.head = Head::empty(process);
-    if let Some(last) = start.checked_sub(1) {
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
-        let result = result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing")))?;
-        state.move_to(&result.assignment)?;
-    }
-    if start < target {
-        tracing::info!(%process, from = start, to = target, "replaying the log to rebuild a process");
-    }
-    while state.head.next_slot < target {
-        let steps = next_steps(tools, state, &process, target.saturating_sub(1), Vec::new()).await?;
-        if steps.is_empty() {
-            return Err(Code::Unavailable.refuse("the scheduler's log is shorter than what was evaluated; try again"));
-        }
-        let outcomes = run(tools, state, seat, &steps).await?;
-        for (step, (outcome, _)) in steps.iter().zip(&outcomes) {
-            compare(tools, &process, step, outcome).await?;
-        }
-    }
-    Ok(())
-}
-
-/// A replay must give what was signed. A node that cannot reproduce its own word sells no more compute until a person has
-/// looked: its disk, its memory or its engine is not what it was.
-async fn compare(tools: &ComputeTools, process: &Id, step: &Step, outcome: &Written) -> Result<(), Refusal> {
-    let slot = step.assignment.slot;
-    let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
-    if kept.is_some_and(|kept| kept.outcome.as_ref() == outcome.bytes().as_bytes()) {
-        return Ok(());
-    }
-    tracing::error!(%process, slot, "replay differs from the outcome this node signed: it takes no more leases");
-    tools.activity.note("refused", Some(*process), Some(slot), "replay differs from what this node signed".to_owned());
-    tools.market.set_state(ProviderState::Maintenance).await;
-    Err(Code::Internal.refuse(format!("replaying slot {slot} gave another outcome than the one signed before")))
-}
-
-/// Restores the newest snapshot that is not ahead of `target`; the slot it stands at.
-async fn restore_snapshot(tools: &ComputeTools, state: &Fold, process: Id, seat: Id, target: u64) -> Option<u64> {
-    let module = state.module.machine.as_ref().ok()?;
-    let (slot, snapshot) = stored_snapshot(tools, process)?;
-    if slot > target {
-        return None;
-    }
-    tools.machine.pool.restore(seat, module, snapshot, slot).await.ok()?;
-    Some(slot)
-}
-
-/// The newest snapshot on disk and the slot it stands at.
-pub fn stored_snapshot(tools: &ComputeTools, process: Id) -> Option<(u64, crate::compute::Snapshot)> {
-    let blob = tools.machine.snapshots.get(&process).ok()??;
-    let slot = blob.first_chunk::<8>().copied().map(u64::from_be_bytes)?;
-    Some((slot, crate::compute::Snapshot::from_bytes(blob.slice(8..)).ok()?))
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! Modules by id: fetched through the gateway, checked, kept on disk, compiled once, shared.
+//!
+//! Where it sits: asked by the compute service for the module of each process. Whoever asks first for a module has it loaded,
+//! by a task of its own: others who ask wait for the same task, whoever stops waiting does not stop it, and none waits for
+//! another module (beyond the bounds below).
 
 use std::{
+    collections::HashMap,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
 use weft_protocol::{Id, ans104::Tag, message::Party};
 use weft_storage::{
     arweave::gateway::{Gateway, GatewayError},
@@ -18,6 +24,13 @@ use crate::compute::{Engine, EngineProfile, Limits, Module, ModuleFormat};
 
 /// Modules kept compiled in memory.
 const LOADED: NonZeroUsize = crate::bounds::at_least_one(256);
+/// Modules that are being loaded, or wait for it, at most.
+const LOADING: usize = 256;
+/// Modules that are fetched at once: each may take as much memory as a module may be large.
+const FETCHING: usize = 16;
+/// Modules that are compiled at once. One that takes long does not hold up the others, and all together leave the machine
+/// room to evaluate.
+const COMPILING: usize = 4;
 
 /// A module with its metadata; or why it can never run, which is the same on every node.
 pub struct Loaded {
@@ -70,43 +83,102 @@ pub struct Modules {
     engine: Engine,
     gateway: Gateway,
     blobs: Blobs,
-    loaded: Arc<Mutex<LruCache<Id, Arc<Loaded>>>>,
-    loading: Arc<tokio::sync::Mutex<()>>,
+    table: Arc<Mutex<Table>>,
+    fetching: Arc<Semaphore>,
+    compiling: Arc<Semaphore>,
+}
+
+/// What came of a load; `None` while it is under way.
+type Awaited = watch::Receiver<Option<Result<Arc<Loaded>, ModuleError>>>;
+
+struct Table {
+    loaded: LruCache<Id, Arc<Loaded>>,
+    loading: HashMap<Id, Awaited>,
+}
+
+/// A load that is under way; dropped, it is none any more, however it ended.
+struct Underway {
+    modules: Modules,
+    id: Id,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.modules.table().loading.remove(&self.id);
+    }
 }
 
 impl Modules {
     /// Modules fetched through `gateway`, kept in `blobs`, compiled by `engine`.
     pub fn new(engine: Engine, gateway: Gateway, blobs: Blobs) -> Self {
-        let loaded = Arc::new(Mutex::new(LruCache::new(LOADED)));
-        Self { engine, gateway, blobs, loaded, loading: Arc::default() }
+        let table = Table { loaded: LruCache::new(LOADED), loading: HashMap::new() };
+        let bound = |at_once| Arc::new(Semaphore::new(at_once));
+        let table = Arc::new(Mutex::new(table));
+        Self { engine, gateway, blobs, table, fetching: bound(FETCHING), compiling: bound(COMPILING) }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cached(&self, id: &Id) -> Option<Arc<Loaded>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.table().loaded.get(id).cloned()
     }
 
-    /// The module, loading it if need be. One is loaded at a time: compiling takes both cores anyway.
+    /// The module, loading it if need be.
     ///
     /// # Errors
     /// When it cannot be had now. A module that can never run is `Ok` with the reason inside.
     pub async fn load(&self, id: Id) -> Result<Arc<Loaded>, ModuleError> {
-        if let Some(loaded) = self.cached(&id) {
-            return Ok(loaded);
+        let mut awaited = match self.begin(id)? {
+            Ok(loaded) => return Ok(loaded),
+            Err(awaited) => awaited,
+        };
+        let ended = ModuleError::Unavailable { id, reason: "loading it was broken off".to_owned() };
+        let done = awaited.wait_for(Option::is_some).await.map(|done| done.clone());
+        done.ok().flatten().unwrap_or(Err(ended))
+    }
+
+    /// The module, or how to wait for the task that loads it, which is started if need be.
+    fn begin(&self, id: Id) -> Result<Result<Arc<Loaded>, Awaited>, ModuleError> {
+        let mut table = self.table();
+        if let Some(loaded) = table.loaded.get(&id) {
+            return Ok(Ok(Arc::clone(loaded)));
         }
-        let _one = self.loading.lock().await;
-        if let Some(loaded) = self.cached(&id) {
-            return Ok(loaded);
+        if let Some(awaited) = table.loading.get(&id) {
+            return Ok(Err(awaited.clone()));
         }
+        if table.loading.len() >= LOADING {
+            let reason = format!("{LOADING} other modules are being loaded on this node");
+            return Err(ModuleError::Unavailable { id, reason });
+        }
+        let (tell, awaited) = watch::channel(None);
+        table.loading.insert(id, awaited.clone());
+        drop(table);
+        let underway = Underway { modules: self.clone(), id };
+        tokio::spawn(async move {
+            let result = underway.modules.make(id).await;
+            if let Ok(loaded) = &result {
+                underway.modules.table().loaded.put(id, Arc::clone(loaded));
+            }
+            drop(underway);
+            tell.send_replace(Some(result));
+        });
+        Ok(Err(awaited))
+    }
+
+    async fn make(&self, id: Id) -> Result<Arc<Loaded>, ModuleError> {
+        let unavailable = |reason: String| ModuleError::Unavailable { id, reason };
+        let fetching = self.fetching.acquire().await.map_err(|e| unavailable(e.to_string()))?;
         let (party, wasm) = match self.kept(&id) {
             Some(kept) => kept,
             None => self.fetch(id).await?,
         };
+        let _compiling = self.compiling.acquire().await.map_err(|e| unavailable(e.to_string()))?;
+        drop(fetching);
         let engine = self.engine.clone();
         let task = tokio::task::spawn_blocking(move || Loaded { machine: compile(&engine, &party, &wasm), party });
-        let loaded = task.await.map_err(|e| ModuleError::Unavailable { id, reason: e.to_string() })?;
-        let loaded = Arc::new(loaded);
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).put(id, Arc::clone(&loaded));
-        Ok(loaded)
+        task.await.map(Arc::new).map_err(|e| unavailable(e.to_string()))
     }
 
     /// Checks, without compiling it, that a module can be had and says it is one this network can run.
@@ -178,3 +250,6 @@ fn format_of(party: &Party, wasm: &[u8]) -> Result<ModuleFormat, String> {
     }
     tag("Module-Format").unwrap_or_default().parse().map_err(|e| fail(format!("{e}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ use weft_protocol::{
 use super::{
     ComputeHandle,
     fold::{self, Fold, Held},
-    id, market_refusal, pool_fault, store_fault,
+    id, market_refusal, pool_fault, rebuild, store_fault,
 };
 use crate::scheduler::id_bytes;
 
@@ -196,7 +196,7 @@ impl ComputeHandle {
     async fn look_back(&self, process: Id, slot: u64, mut beside: Fold, turn: &Turn) -> Result<Standing, Refusal> {
         self.can_look_back(process, slot)?;
         let seat = turn.seat();
-        let rebuilt = fold::rebuild(self.tools(), &mut beside, process, seat, slot.saturating_add(1)).await;
+        let rebuilt = rebuild::rebuild(self.tools(), &mut beside, process, seat, slot.saturating_add(1)).await;
         if let Err(refusal) = rebuilt {
             fold::forget(self.tools(), seat).await;
             return Err(refusal);
@@ -210,7 +210,7 @@ impl ComputeHandle {
     /// What lies between the state after `slot` and the nearest kept before it must be a small part of a log.
     fn can_look_back(&self, process: Id, slot: u64) -> Result<(), Refusal> {
         let machine = &self.tools().machine;
-        let kept = fold::stored_snapshot(self.tools(), process).map_or(0, |(at, _)| at);
+        let kept = rebuild::nearest(self.tools(), &process, slot.saturating_add(1));
         let (start, count) = from_nearest(kept, slot);
         let too_far = |what: String| {
             let reason = format!(
