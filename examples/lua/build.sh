@@ -44,12 +44,13 @@ trap 'rm -rf "$temporary"' EXIT
 } >"$temporary/prelude.h"
 
 compile() {
-  "$clang" --target=wasm32-wasi -isystem /usr/include/wasm32-wasi -std=gnu11 -O2 -mbulk-memory -msign-ext -ftls-model=local-exec -fno-ident \
+  "$clang" --target=wasm32-wasi -isystem /usr/include/wasm32-wasi -std=gnu11 -O3 -mbulk-memory -msign-ext -ftls-model=local-exec -fno-ident \
     -ffile-prefix-map="$temporary"=build -Isrc/include -Isrc -Ilua-5.3.6 -I"$temporary" "$@"
 }
 
 for file in lua-5.3.6/*.c; do
-  compile -w -include src/config.h -c -o "$temporary/$(basename "$file" .c).o" "$file"
+  name=$(basename "$file" .c)
+  compile -w "-DWEFT_$name" -include src/config.h -c -o "$temporary/$name.o" "$file"
 done
 for file in src/*.c; do
   compile -Wall -Wextra -Werror -include src/config.h -c -o "$temporary/weft_$(basename "$file" .c).o" "$file"

@@ -8,6 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod compute;
+
+pub use compute::{ComputeConfig, Size};
+
 /// The file behind `weft node run --config`. Relative paths count from the file's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +41,9 @@ pub struct NodeConfig {
     /// What this node asks for compute.
     #[serde(default)]
     pub offer: OfferConfig,
+    /// What evaluation may take of this machine.
+    #[serde(default)]
+    pub compute: ComputeConfig,
 }
 
 /// What this node asks for compute, and pays for it.

@@ -39,6 +39,8 @@ const SEALED_BYTES: usize = 48 << 10;
 const HEIGHT_EVERY: Duration = Duration::from_secs(2);
 /// Time that services have to end after the node was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// Time that live processes have after that to be parked on disk.
+const PARK_WITHIN: Duration = Duration::from_secs(4);
 
 /// Runs a node until `shutdown` is cancelled.
 ///
@@ -61,6 +63,7 @@ pub async fn run(config: NodeConfig, shutdown: CancellationToken) -> Result<(), 
     if tokio::time::timeout(GRACE, stop).await.is_err() {
         tracing::warn!("some services did not end in time");
     }
+    node.pool.shut_down(PARK_WITHIN).await;
     ended
 }
 
@@ -70,6 +73,8 @@ pub(crate) struct Running {
     pub tasks: JoinSet<(&'static str, String)>,
     /// To end the mesh in an orderly way.
     pub network: NetworkHandle,
+    /// To park what is live.
+    pub pool: crate::compute::Pool,
 }
 
 async fn first_end(tasks: &mut JoinSet<(&'static str, String)>) -> NodeError {

@@ -175,6 +175,7 @@ fn config(folder: &Path, i: usize, seed: &[u8; 32], p2p: u16, http: u16, gateway
         wallet: None,
         anchor_every_seconds: 1,
         offer: weft_node::config::OfferConfig::default(),
+        compute: weft_node::config::ComputeConfig::default(),
     }
 }
 

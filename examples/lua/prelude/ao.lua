@@ -35,6 +35,16 @@ local function set_of(list)
   return set
 end
 
+-- The same, made anew only when the list is another one or longer or shorter.
+local extracted, extracted_from, extracted_length
+local function not_extracted()
+  local list = ao.nonExtractableTags
+  if list ~= extracted_from or #list ~= extracted_length then
+    extracted, extracted_from, extracted_length = set_of(list), list, #list
+  end
+  return extracted
+end
+
 local function tag_value(value)
   if math.type(value) == "float" and value == math.floor(value) and math.abs(value) < 2 ^ 53 then
     return tostring(math.tointeger(value))
@@ -44,17 +54,19 @@ end
 
 -- The list of tags of `given`: `first`, then its members sorted by name, then its Tags.
 local function tags_of(first, given, skip)
-  local tags = first
+  local tags, count = first, #first
   local function put(name, value)
     local kind = type(value)
     if skip[name] or kind == "function" or kind == "nil" then return end
     if kind == "table" and not (getmetatable(value) or {}).__tostring then value = native.json_encode(value) end
-    tags[#tags + 1] = { name = tostring(name), value = tag_value(value) }
+    count = count + 1
+    tags[count] = { name = tostring(name), value = kind == "string" and value or tag_value(value) }
   end
   for _, name in ipairs(utils.keys(given)) do
     if type(name) == "string" then put(name, given[name]) end
   end
-  local more = given.Tags or {}
+  local more = given.Tags
+  if more == nil then return tags end
   if more[1] ~= nil then
     for _, tag in ipairs(more) do put(tag.name, tag.value) end
   else
@@ -78,8 +90,8 @@ end
 
 -- What was sent, with the ways to wait for its answer.
 local function sent(entry, pattern)
-  local copy = {}
-  for name, value in pairs(entry) do copy[name] = value end
+  local copy = { Target = entry.Target, Anchor = entry.Anchor, Tags = entry.Tags, Data = entry.Data, onReply = true,
+    receive = true, ["Data-Base64"] = entry["Data-Base64"] }
   function copy.onReply(...)
     local from, handle = ...
     if select("#", ...) == 1 then from, handle = nil, ... end
@@ -177,7 +189,7 @@ end
 
 -- Makes tags members of the message, so that msg.Action is there. What the host said is never replaced by a tag.
 function ao.normalize(message)
-  local skip = set_of(ao.nonExtractableTags)
+  local skip = not_extracted()
   for _, tag in ipairs(message.TagArray or message.Tags or {}) do
     if not skip[tag.name] and message[tag.name] == nil then message[tag.name] = tag.value end
   end

@@ -1,5 +1,6 @@
 -- Small functions on lists and tables, and how a message is compared with what a handler asks for.
 
+local native = ...
 local utils = { _version = "weft" }
 
 local function is_list(value)
@@ -143,7 +144,12 @@ end
 
 -- Keys and values in an order that is the same on every node and in every run.
 local function sorted(object)
-  local keys = {}
+  local keys, done = native.names(object)
+  if keys then
+    if not done then table.sort(keys) end
+    return keys
+  end
+  keys = {}
   for key in pairs(object) do keys[#keys + 1] = key end
   table.sort(keys, function(a, b)
     local kind_a, kind_b = type(a), type(b)
@@ -166,9 +172,18 @@ function utils.values(object)
   return result
 end
 
+-- Names that were seen, in their one spelling. Senders choose them, so there is a bound.
+local SPELLINGS = 256
+local spelled, spellings = {}, 0
+
 -- Data-Protocol, x-reference and ACTION as messages show them: Data-Protocol, X-Reference, Action.
 function utils.normalize(name)
-  return (name:gsub("[^%-]+", function(part) return part:sub(1, 1):upper() .. part:sub(2):lower() end))
+  local known = spelled[name]
+  if known then return known end
+  local spelling = name:gsub("[^%-]+", function(part) return part:sub(1, 1):upper() .. part:sub(2):lower() end)
+  if spellings >= SPELLINGS or #name > 64 then return spelling end
+  spelled[name], spellings = spelling, spellings + 1
+  return spelling
 end
 
 function utils.capitalize(text) return (text:gsub("^%l", string.upper)) end

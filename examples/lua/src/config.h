@@ -30,4 +30,20 @@ int system(const char *command);
 /* bit32, math.pow and the like, which processes written for aos may use. */
 #define LUA_COMPAT_5_2
 
+/* Integers as text without printf, which takes longer than everything around it. */
+#include "luaconf.h"
+#undef lua_integer2str
+#define lua_integer2str(s, sz, n) weft_integer_text((s), (n))
+int weft_integer_text(char *to, long long value);
+
+/* A table that changes its size asks the host for protection, in case that memory runs out half-way: dozens of calls out
+ * of the module for one message. It is only needed where half-way is a state that differs: when entries of a hash part
+ * may belong in the array part that has just grown. Everywhere else the error may pass as it is. (build.sh says which
+ * file is compiled; the names are those of luaH_resize's variables.) */
+#ifdef WEFT_ltable
+#include "ldo.h"
+#define luaD_rawrunprotected(L, f, ud) \
+  (nasize > oldasize && nhsize > 0 && oldhsize > 0 ? (luaD_rawrunprotected)(L, f, ud) : ((f)(L, ud), LUA_OK))
+#endif
+
 #endif

@@ -22,6 +22,8 @@ typedef struct {
   lua_State *L;
   const char *start, *at, *end;
   int depth;
+  /* Room for members that the outermost object begins with. */
+  int room;
 } reader;
 
 static int wrong(reader *r, const char *what) {
@@ -182,7 +184,7 @@ static void array(reader *r) {
 
 static void object(reader *r) {
   lua_State *L = r->L;
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, r->depth == 1 ? r->room : 2);
   space(r);
   if (r->at < r->end && *r->at == '}') {
     r->at++;
@@ -243,8 +245,8 @@ static void value(reader *r) {
   }
 }
 
-void json_decode(lua_State *L, const char *text, size_t length) {
-  reader r = {L, text, text, text + length, 0};
+void json_decode(lua_State *L, const char *text, size_t length, int room) {
+  reader r = {L, text, text, text + length, 0, room};
   luaL_checkstack(L, 4, "JSON");
   value(&r);
   space(&r);
@@ -327,12 +329,12 @@ static void write_number(lua_State *L, int index) {
   char digits[40];
   int length;
   if (lua_isinteger(L, index)) {
-    length = snprintf(digits, sizeof digits, "%lld", (long long)lua_tointeger(L, index));
+    length = weft_integer_text(digits, (long long)lua_tointeger(L, index));
   } else {
     double x = lua_tonumber(L, index);
     if (x != x || x - x != 0) luaL_error(L, "JSON: unexpected number value '%s'", x != x ? "nan" : x > 0 ? "inf" : "-inf");
     if (x >= -1e15 && x <= 1e15 && x == (double)(long long)x) {
-      length = snprintf(digits, sizeof digits, "%lld", (long long)x);
+      length = weft_integer_text(digits, (long long)x);
     } else {
       length = snprintf(digits, sizeof digits, "%.14g", x);
       if (strtod(digits, NULL) != x) length = snprintf(digits, sizeof digits, "%.17g", x);
@@ -375,19 +377,32 @@ static int by_name(const void *left, const void *right) {
   return order ? order : a->length < b->length ? -1 : a->length > b->length;
 }
 
+/* Members of an object that are sorted without taking memory for it. */
+#define FEW 32
+
 static void write_object(lua_State *L, int index, int depth) {
-  size_t n = 0, i = 0;
+  name few[FEW], *names = few;
+  int n = 0, top = lua_gettop(L);
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "JSON: invalid table: mixed or invalid key types");
     n++;
   }
   /* The table keeps the names alive while they are sorted. */
-  name *names = lua_newuserdata(L, n * sizeof *names);
+  if (n > FEW) names = lua_newuserdata(L, (size_t)n * sizeof *names);
+  int i = 0;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     names[i].text = lua_tolstring(L, -2, &names[i].length);
     i++;
   }
-  qsort(names, n, sizeof *names, by_name);
+  if (n > FEW) qsort(names, (size_t)n, sizeof *names, by_name);
+  else {
+    for (i = 1; i < n; i++) {
+      name moving = names[i];
+      int at = i;
+      for (; at > 0 && by_name(&names[at - 1], &moving) > 0; at--) names[at] = names[at - 1];
+      names[at] = moving;
+    }
+  }
   json_raw(L, "{", 1);
   for (i = 0; i < n; i++) {
     if (i > 0) json_raw(L, ",", 1);
@@ -399,7 +414,7 @@ static void write_object(lua_State *L, int index, int depth) {
     lua_pop(L, 1);
   }
   json_raw(L, "}", 1);
-  lua_pop(L, 1);
+  lua_settop(L, top);
 }
 
 static void write_table(lua_State *L, int index, int depth) {

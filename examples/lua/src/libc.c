@@ -19,6 +19,19 @@ time_t time(time_t *to) {
   return now;
 }
 
+/* lobject.c: an integer in decimal digits; how many characters. */
+int weft_integer_text(char *to, long long value) {
+  char digits[20];
+  int used = 0, length = 0;
+  unsigned long long rest = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
+  do digits[used++] = (char)('0' + rest % 10);
+  while (rest /= 10);
+  if (value < 0) to[length++] = '-';
+  while (used) to[length++] = digits[--used];
+  to[length] = 0;
+  return length;
+}
+
 /* Processor time would be different on every node. */
 clock_t clock(void) { return 0; }
 

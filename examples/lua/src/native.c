@@ -8,11 +8,14 @@
 
 /* --- JSON ------------------------------------------------------------------------------------------------------- */
 
+/* Keys that are sorted by inserting. */
+#define FEW 32
+
 static int decode(lua_State *L) {
   size_t length;
   if (lua_type(L, 1) != LUA_TSTRING) return luaL_error(L, "expected argument of type string, got %s", luaL_typename(L, 1));
   const char *text = lua_tolstring(L, 1, &length);
-  json_decode(L, text, length);
+  json_decode(L, text, length, 4);
   return 1;
 }
 
@@ -24,6 +27,42 @@ static int encode(lua_State *L) {
   const char *text = json_text(&length);
   lua_pushlstring(L, text, length);
   return 1;
+}
+
+/* names(table): its keys as a list, sorted by their bytes; nothing if one of them is no text. */
+static int names(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  int n = 0;
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) return 0;
+    n++;
+  }
+  lua_createtable(L, n, 0);
+  int i = 0;
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, 2, ++i);
+  }
+  for (int from = 2; n <= FEW && from <= n; from++) {
+    size_t moving_length, length;
+    lua_rawgeti(L, 2, from);
+    const char *moving = lua_tolstring(L, -1, &moving_length);
+    int at = from;
+    for (; at > 1; at--) {
+      lua_rawgeti(L, 2, at - 1);
+      const char *before = lua_tolstring(L, -1, &length);
+      int order = memcmp(before, moving, length < moving_length ? length : moving_length);
+      if (order < 0 || (order == 0 && length <= moving_length)) {
+        lua_pop(L, 1);
+        break;
+      }
+      lua_rawseti(L, 2, at);
+    }
+    lua_rawseti(L, 2, at);
+  }
+  lua_pushboolean(L, n <= FEW);
+  return 2;
 }
 
 /* --- base64 ----------------------------------------------------------------------------------------------------- */
@@ -188,7 +227,7 @@ static int read_file(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"json_decode", decode}, {"json_encode", encode}, {"base64_encode", base64_encode}, {"base64_decode", base64_decode},
+    {"names", names},        {"json_decode", decode}, {"json_encode", encode}, {"base64_encode", base64_encode}, {"base64_decode", base64_decode},
     {"sha256", sha256},      {"is_utf8", is_utf8},    {"set_time", set_time},           {"read_file", read_file},
     {NULL, NULL},
 };

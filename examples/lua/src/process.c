@@ -21,6 +21,9 @@
 #define ENVIRONMENT_TEXT "weft.environment.text"
 #define ENVIRONMENT "weft.environment"
 
+/* Room of a message: what AO gives it, its tags as members, `reply` and the like. */
+#define MEMBERS 32
+
 static lua_State *lua;
 
 /* --- memory for what comes in ----------------------------------------------------------------------------------- */
@@ -114,7 +117,7 @@ static void push_environment(lua_State *L, const char *text) {
     return;
   }
   lua_pop(L, 1);
-  json_decode(L, text, length);
+  json_decode(L, text, length, 4);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, ENVIRONMENT);
   lua_pushlstring(L, text, length);
@@ -126,7 +129,7 @@ static int evaluate(lua_State *L) {
   const char *message = lua_touserdata(L, 1), *environment = lua_touserdata(L, 2);
   lua_settop(L, 0);
   lua_getfield(L, LUA_REGISTRYINDEX, HANDLE);
-  json_decode(L, message, strlen(message));
+  json_decode(L, message, strlen(message), MEMBERS);
   push_environment(L, environment);
   free_rooms();
   lua_call(L, 2, 1);

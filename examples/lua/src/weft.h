@@ -9,8 +9,9 @@
 /* libc.c: the time of the message that is handled, in seconds since 1970. */
 void weft_set_time(double seconds);
 
-/* json.c: pushes the value of a JSON text of `length` bytes; raises a Lua error that says where it is wrong. */
-void json_decode(lua_State *L, const char *text, size_t length);
+/* json.c: pushes the value of a JSON text of `length` bytes; raises a Lua error that says where it is wrong. If it is an
+ * object, it gets `room` for members at once. */
+void json_decode(lua_State *L, const char *text, size_t length, int room);
 
 /* json.c: text that is being written. One at a time: the next start ends the one before. The memory belongs to the
  * writer and is valid until the next start. */

@@ -71,7 +71,7 @@ impl Api {
             log.syncs,
             log.end,
             machine.store.stats().records,
-            wide(pool.live + pool.running),
+            wide(pool.live),
             wide(pool.parked),
             wide(pool.waiting),
             anchor.waiting,

@@ -142,7 +142,7 @@ impl Api {
             "log_flushes_since_start": log.syncs,
             "log_bytes": log.end,
             "attested_since_start": results.records,
-            "live_processes": pool.live + pool.running,
+            "live_processes": pool.live,
             "parked_processes": pool.parked,
             "evaluations_waiting": pool.waiting,
             "engine_profile": machine.engine.profile().id(),

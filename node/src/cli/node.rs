@@ -14,7 +14,7 @@ use super::{
     service::{LogFormat, signalled, start_log},
     table::Table,
 };
-use crate::config::{NodeConfig, OfferConfig};
+use crate::config::{ComputeConfig, NodeConfig, OfferConfig};
 
 /// `weft node …`.
 #[derive(Subcommand, Debug)]
@@ -180,6 +180,7 @@ impl Init {
             gateways: self.gateway.clone(),
             wallet: Some("wallet.json".into()),
             offer: OfferConfig::default(),
+            compute: ComputeConfig::default(),
         }
     }
 

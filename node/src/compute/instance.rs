@@ -16,8 +16,10 @@ use super::{
     evaluation::{EvalError, EvalErrorKind, Evaluation, commits},
     live::Live,
     memory::{
+        PAGE,
         checkpoint::Checkpoint,
         parked::Parked,
+        resident,
         snapshot::{Snapshot, SnapshotError},
     },
     module::{LoadError, Module},
@@ -204,11 +206,17 @@ impl Instance {
         Parked::of(&module, checkpoint)
     }
 
-    /// Bytes of memory that this process takes on this node, about: its pages (as of the last copy), their copy, and
-    /// the messages kept for a replay.
+    /// Bytes of memory that this process takes on this node now: the pages it has written (the operating system is asked), their
+    /// copy, and the messages kept for a replay.
     pub fn weight(&self) -> usize {
+        let mut pages = 0_usize;
+        if let Some(live) = &self.live {
+            resident::written(live.memory_bytes(), self.module.image(), |range| {
+                pages = pages.saturating_add(range.len());
+            });
+        }
         let copied = self.base.as_ref().map_or(0, Checkpoint::weight);
-        copied.saturating_mul(2).saturating_add(self.replay.bytes)
+        pages.saturating_mul(PAGE).saturating_add(copied).saturating_add(self.replay.bytes)
     }
 
     /// Size of the process's linear memory in bytes; 0 when the state was lost.

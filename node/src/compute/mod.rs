@@ -36,7 +36,7 @@ pub use memory::{
     snapshot::{Snapshot, SnapshotError},
 };
 pub use module::{LoadError, Module, ModuleFormat, UnknownFormat};
-pub use pool::{Job, Pool, PoolConfig, PoolError, PoolStats};
+pub use pool::{Job, ParkingConfig, Pool, PoolConfig, PoolError, PoolStats, available_memory, total_memory};
 pub use reads::Reads;
 pub use tiers::Tier;
 pub use weft_protocol::limits::Limits;

@@ -2,144 +2,37 @@
 //!
 //! Where it sits: between the compute service (async, on the network's runtime) and instances (blocking, seconds long).
 //! Different processes run in parallel, one process one message at a time. Processes stay live between messages as long
-//! as there is room, then they are parked as compressed snapshots, then they are forgotten: the service replays the log.
+//! as there is room and they are used; then they are parked on disk (`pool/parking.rs`), from where they go on in
+//! milliseconds, also after a restart; then they are forgotten: the service replays the log.
 //!
-//! Everything is bounded: waiting tasks (in all and per process), jobs of a task, live and parked processes. A task
-//! that panics costs its process the live state and its caller an error, not the pool a thread.
+//! Who goes first is the process that has had the least time (`pool/table.rs`); one with much to do lets others go after a
+//! quantum. Everything is bounded: waiting tasks (in all and per process), jobs of a task, live processes by number, bytes and
+//! address space (`pool/table/room.rs`), bytes on disk. Over the bound processes are parked; when none can be, tasks wait,
+//! and when too many wait, the next is told to come back. A task that panics costs its process the live state and its
+//! caller an error, not the pool a thread.
 
+mod config;
+mod machine;
+mod parking;
 mod seat;
 mod table;
+mod worker;
 
 use std::{
-    num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 use weft_protocol::Id;
 
-use super::{EVALUATION_STACK, Evaluation, Module, Reads, Snapshot, SnapshotError, module::LoadError};
-use seat::Seat;
-use table::{Refused, Reply, Table};
-
-/// Limits of a [`Pool`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// Threads that evaluate.
-    pub threads: NonZeroUsize,
-    /// Most tasks that wait, of all processes.
-    pub max_waiting: usize,
-    /// Most tasks that wait for one process.
-    pub max_waiting_per_process: usize,
-    /// Most jobs of one [`Pool::run`].
-    pub max_jobs: usize,
-    /// Most live processes.
-    pub max_live: usize,
-    /// Most bytes of live processes, about.
-    pub max_live_bytes: usize,
-    /// Most bytes of parked processes; beyond, the one that was used longest ago is forgotten.
-    pub max_parked_bytes: usize,
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        Self {
-            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            max_waiting: 1024,
-            max_waiting_per_process: 64,
-            max_jobs: 1024,
-            max_live: 256,
-            max_live_bytes: 2 << 30,
-            max_parked_bytes: 512 << 20,
-        }
-    }
-}
-
-/// One message to evaluate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// The message's slot. Slots of a process begin at 0 and are dense.
-    pub slot: u64,
-    /// The message object as JSON text, byte for byte what every node gives to the module.
-    pub msg_json: String,
-    /// The environment object (`Process`, `Module`) as JSON text.
-    pub env_json: Arc<str>,
-    /// What the module may read during this slot.
-    pub reads: Arc<Reads>,
-    /// Whether the state root is wanted after it, whatever comes of it ([`Evaluation::root`]).
-    pub root: bool,
-}
-
-/// Why the pool did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// Too much waits; try again later or ask another node.
-    #[error("this node's evaluation queue is full ({0}); try again later")]
-    Busy(&'static str),
-    /// The process stands at another slot: evaluate from there, or restore a snapshot.
-    #[error("the process stands at slot {at}, not at {wanted}")]
-    WrongState {
-        /// The slot that the process would evaluate next (0 when it is not loaded).
-        at: u64,
-        /// The slot that was asked for.
-        wanted: u64,
-    },
-    /// The jobs' slots are not consecutive, or there are too many jobs.
-    #[error("{0}")]
-    BadJobs(&'static str),
-    /// The process is not loaded.
-    #[error("the process is not loaded here; evaluate its log or restore a snapshot first")]
-    NotLoaded,
-    /// The process was loaded with another module.
-    #[error("the process runs module {loaded}, not {asked}")]
-    OtherModule {
-        /// The module that it runs.
-        loaded: Id,
-        /// The module of the request.
-        asked: Id,
-    },
-    /// The module does not start.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The snapshot cannot be made or restored.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// This node failed while it evaluated `slot`; that message has no outcome. Those before it have.
-    #[error("this node failed at slot {slot}: {message}")]
-    NodeFault {
-        /// The slot without outcome.
-        slot: u64,
-        /// What happened.
-        message: String,
-        /// The evaluations of the jobs before it.
-        done: Vec<Evaluation>,
-    },
-    /// The task panicked; the process's live state is gone.
-    #[error("evaluation failed inside this node; the process has to be loaded again")]
-    Panicked,
-    /// The pool was closed, or its threads cannot be started.
-    #[error("the evaluation pool is not running{0}")]
-    Closed(String),
-}
-
-/// What a pool holds at the moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PoolStats {
-    /// Tasks waiting.
-    pub waiting: usize,
-    /// Processes being evaluated.
-    pub running: usize,
-    /// Live processes (without those being evaluated).
-    pub live: usize,
-    /// Bytes of live processes, about.
-    pub live_bytes: usize,
-    /// Parked processes.
-    pub parked: usize,
-    /// Bytes of parked processes.
-    pub parked_bytes: usize,
-}
+use super::{EVALUATION_STACK, Evaluation, Module, Snapshot};
+pub use config::{Job, ParkingConfig, PoolConfig, PoolError, PoolStats};
+pub use machine::{available_memory, total_memory};
+use parking::Parking;
+use seat::{Run, Seat, Trouble, Turn};
+use table::{Phase, Progress, Refused, Room, Step, Table};
 
 /// Handle of a pool. Clones share it; when the last one is dropped, the threads end after their present message.
 #[derive(Clone)]
@@ -153,25 +46,36 @@ struct Owner {
 
 struct Shared {
     config: PoolConfig,
+    parking: Option<Parking>,
     table: Mutex<Table>,
     wake: Condvar,
+    /// Threads that have not ended; a sender goes with each.
+    threads: tokio::sync::watch::Sender<usize>,
 }
 
 impl Pool {
-    /// A pool with its threads started.
+    /// A pool with its threads started. Blocks while it looks at what is parked on disk: some milliseconds for 1,000 processes.
     ///
     /// # Errors
-    /// The operating system refuses a thread.
+    /// The operating system refuses a thread, or the folder of parked processes cannot be used.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
         let threads = config.threads.get();
-        let shared = Arc::new(Shared { config, table: Mutex::default(), wake: Condvar::new() });
+        let (parking, filed) = match config.parking.clone().map(|parking| (parking.folder.clone(), parking)) {
+            Some((folder, parking)) => Parking::open(parking)
+                .map(|(parking, filed)| (Some(parking), filed))
+                .map_err(|error| PoolError::Closed(format!(": {}: {error}", folder.display())))?,
+            None => (None, Vec::new()),
+        };
+        let table = Mutex::new(Table::new(Room::new(&config), filed));
+        let (alive, _) = tokio::sync::watch::channel(threads);
+        let shared = Arc::new(Shared { config, parking, table, wake: Condvar::new(), threads: alive });
         let pool = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
         for index in 0..threads {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name(format!("weft-eval-{index}"))
                 .stack_size(EVALUATION_STACK)
-                .spawn(move || work(&shared))
+                .spawn(move || worker::work(&shared))
                 .map_err(|error| PoolError::Closed(format!(": {error}")))?;
         }
         Ok(pool)
@@ -191,8 +95,8 @@ impl Pool {
         if jobs.len() > self.owner.shared.config.max_jobs {
             return Err(PoolError::BadJobs("too many jobs at once"));
         }
-        let module = module.clone();
-        self.submit(process, move |seat| seat.run(&module, &jobs)).await
+        let mut run = Run { module: module.clone(), done: Vec::with_capacity(jobs.len()), jobs: jobs.into_iter() };
+        self.submit(process, move |seat, turn| seat.run(&mut run, turn)).await
     }
 
     /// Evaluates a message on a copy of the process; nothing remains of it.
@@ -200,7 +104,7 @@ impl Pool {
     /// # Errors
     /// The process is not loaded, or the queue is full.
     pub async fn dry_run(&self, process: Id, msg_json: String, env_json: Arc<str>) -> Result<Evaluation, PoolError> {
-        self.submit(process, move |seat| seat.dry_run(&msg_json, &env_json)).await
+        self.submit(process, move |seat, turn| seat.dry_run(&msg_json, &env_json, turn).map(Some)).await
     }
 
     /// The state root of the process and the slot that it would evaluate next.
@@ -208,7 +112,7 @@ impl Pool {
     /// # Errors
     /// The process is not loaded, or the queue is full.
     pub async fn root(&self, process: Id) -> Result<(u64, Id), PoolError> {
-        self.submit(process, Seat::root).await
+        self.submit(process, |seat, turn| seat.root(turn).map(Some)).await
     }
 
     /// The state of the process and the slot that it would evaluate next.
@@ -216,7 +120,7 @@ impl Pool {
     /// # Errors
     /// The process is not loaded, or the queue is full.
     pub async fn snapshot(&self, process: Id) -> Result<(u64, Snapshot), PoolError> {
-        self.submit(process, Seat::snapshot).await
+        self.submit(process, |seat, turn| seat.snapshot(turn).map(Some)).await
     }
 
     /// Puts the process in the state of `snapshot`, to evaluate `next_slot` next. What was loaded before is replaced.
@@ -231,22 +135,31 @@ impl Pool {
         next_slot: u64,
     ) -> Result<(), PoolError> {
         let module = module.clone();
-        self.submit(process, move |seat| seat.restore(&module, &snapshot, next_slot)).await
+        self.submit(process, move |seat, turn| seat.restore(&module, &snapshot, next_slot, turn).map(Some)).await
     }
 
-    /// Forgets the process's state, after the tasks that wait for it.
+    /// Forgets the process's state, also on disk, after the tasks that wait for it.
     ///
     /// # Errors
     /// The queue is full.
     pub async fn drop_process(&self, process: Id) -> Result<(), PoolError> {
-        self.submit(process, |seat| {
-            *seat = Seat::default();
-            Ok(())
+        self.submit(process, |seat, turn| {
+            seat.forget(turn);
+            Ok(Some(()))
         })
         .await
     }
 
-    /// The slot that the process would evaluate next, as of its last finished task; `None` when it is not loaded.
+    /// As [`Pool::state`], for somebody who has the process's module at hand: a process that was parked before a restart
+    /// can then be asked for its root, a snapshot or a dry run without naming it again.
+    pub fn state_with(&self, process: Id, module: &Module) -> Option<u64> {
+        let mut table = self.owner.shared.lock();
+        table.know(process, module);
+        table.next_slot(process)
+    }
+
+    /// The slot that the process would evaluate next, as of its last finished task, live or on disk; `None` when it is
+    /// neither. What is on disk may turn out to be damaged: the process then stands at 0.
     pub fn state(&self, process: Id) -> Option<u64> {
         self.owner.shared.lock().next_slot(process)
     }
@@ -256,25 +169,52 @@ impl Pool {
         self.owner.shared.lock().stats()
     }
 
+    /// Takes no more tasks, puts what is live on disk, and ends: so that nothing is replayed after a restart. After `within`
+    /// what is not on disk yet is forgotten. Tasks that wait are told that the pool is closed.
+    pub async fn shut_down(&self, within: Duration) {
+        let shared = &self.owner.shared;
+        shared.lock().close(if shared.parking.is_some() { Phase::Parking } else { Phase::Closed });
+        shared.wake.notify_all();
+        let mut alive = shared.threads.subscribe();
+        let ended = alive.wait_for(|threads| *threads == 0);
+        if tokio::time::timeout(within, ended).await.is_err() {
+            let left = self.stats().live;
+            tracing::warn!(left, "there was no time to park all processes; the logs of those left will be replayed");
+        }
+        shared.lock().close(Phase::Closed);
+        shared.wake.notify_all();
+    }
+
+    /// Has `work` done on a process, turn by turn: it gives `Ok(None)` for as long as there is more to do.
     async fn submit<T: Send + 'static>(
         &self,
         process: Id,
-        work: impl FnOnce(&mut Seat) -> Result<T, PoolError> + Send + 'static,
+        mut work: impl FnMut(&mut Seat, &Turn<'_>) -> Result<Option<T>, Trouble> + Send + 'static,
     ) -> Result<T, PoolError> {
         let (reply, result) = oneshot::channel();
-        let task = Box::new(move |seat: &mut Seat| -> Reply {
+        let mut reply = Some(reply);
+        let task = Box::new(move |seat: &mut Seat, turn: &Turn<'_>| -> Step {
             // Nobody waits any more: what the task would do is asked for again when it is needed.
-            if reply.is_closed() {
-                return Box::new(|| {});
+            if reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                return Step::Done(Box::new(|| {}));
             }
-            let result = catch_unwind(AssertUnwindSafe(|| work(seat))).unwrap_or_else(|_| {
+            let done = catch_unwind(AssertUnwindSafe(|| work(seat, turn))).unwrap_or_else(|_| {
                 tracing::error!(%process, "evaluation panicked; the process's live state is dropped");
-                *seat = Seat::default();
-                Err(PoolError::Panicked)
+                seat.drop_live();
+                Err(Trouble::Failed(PoolError::Panicked))
             });
-            Box::new(move || {
-                let _ = reply.send(result);
-            })
+            match Progress::from(done) {
+                Progress::More => Step::More,
+                Progress::NoRoom => Step::NoRoom,
+                Progress::Done(result) => {
+                    let reply = reply.take();
+                    Step::Done(Box::new(move || {
+                        if let Some(reply) = reply {
+                            let _ = reply.send(result);
+                        }
+                    }))
+                }
+            }
         });
         let shared = &self.owner.shared;
         let pushed = shared.lock().push(process, task, &shared.config);
@@ -297,7 +237,7 @@ impl std::fmt::Debug for Pool {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.lock().close();
+        self.shared.lock().close(Phase::Closed);
         self.shared.wake.notify_all();
     }
 }
@@ -307,31 +247,10 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// One thread of the pool.
-fn work(shared: &Shared) {
-    let mut table = shared.lock();
-    loop {
-        if table.closed {
-            return;
-        }
-        let Some((process, task, mut seat)) = table.take() else {
-            table = shared.wake.wait(table).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
-        drop(table);
-        let reply = catch_unwind(AssertUnwindSafe(|| task(&mut seat))).unwrap_or_else(|_| {
-            tracing::error!(%process, "parking panicked; the process's live state is dropped");
-            seat = Seat::default();
-            Box::new(|| {})
-        });
-        let more = shared.lock().put_back(process, seat, &shared.config);
-        if more {
-            shared.wake.notify_all();
-        }
-        reply();
-        table = shared.lock();
+    /// A thread has ended.
+    fn ended(&self) {
+        self.threads.send_modify(|threads| *threads = threads.saturating_sub(1));
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
     api::{Api, Behind, Gauges, Identity},
     assigned::{Fetches, Finder},
     compute::{
-        Engine, EngineConfig, Pool, PoolConfig,
+        Engine, EngineConfig,
         service::{Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, ResultStore},
     },
     config::NodeConfig,
@@ -52,6 +52,8 @@ const GATEWAY_BODY: usize = 64 << 20;
 /// Bytes of JSON that a module may return for one slot. An outbox entry travels as its JSON and lies in its target's log as
 /// item and proof: three times this must fit a frame of 16 MiB.
 const MAX_OUTPUT: usize = 4 << 20;
+
+mod pool;
 
 /// Why a node did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -272,6 +274,7 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
         inbound::run(inbound, built.services).await;
         ("inbound router", "the mesh ended".to_owned())
     });
+    let pool = built.behind.compute.tools().machine.pool.clone();
     let identity = Identity {
         name: checked.config.name.clone(),
         key: network.key(),
@@ -288,7 +291,7 @@ pub(super) async fn start(config: NodeConfig, shutdown: CancellationToken) -> Re
         tracing::info!("http door open at http://{address}");
     }
     tasks.spawn(async move { ("http door", ended(server.finished().await)) });
-    Ok(Running { tasks, network })
+    Ok(Running { tasks, network, pool })
 }
 
 fn gateway(checked: &Checked) -> Result<Gateway, NodeError> {
@@ -350,7 +353,7 @@ async fn build(
         tasks,
     );
     let machine = Machine {
-        pool: Pool::new(PoolConfig::default()).map_err(start_error("evaluation pool"))?,
+        pool: pool::start(checked, folders, &engine).await?,
         modules: Modules::new(engine.clone(), gateway.clone(), stores.modules),
         engine,
         store: stores.results.clone(),

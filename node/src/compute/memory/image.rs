@@ -8,6 +8,11 @@ use super::{PAGE, is_zero, page};
 /// Most bytes of pages that are kept. More than any module's binary can hold; only what runs at instantiation writes more.
 const MOST_KEPT: usize = 64 << 20;
 
+/// Most bytes of the image that serve as a dictionary: it is looked through each time something is compressed.
+const MOST_DICTIONARY: usize = 1 << 20;
+/// What a dictionary of zstd's own form begins with.
+const FORMATTED: [u8; 4] = 0xEC30_A437_u32.to_le_bytes();
+
 /// The pages that are not zero in a new instance, with their contents.
 #[derive(Default)]
 pub(crate) struct Image {
@@ -52,6 +57,14 @@ impl Image {
     pub(crate) fn content(&self, index: u32) -> Option<&[u8]> {
         let at = self.pages.binary_search(&index).ok()?;
         page(&self.data, u32::try_from(at).ok()?)
+    }
+
+    /// Text that processes of this module hold much of, for a compressor. Empty if zstd would take it for more than text.
+    pub(crate) fn dictionary(&self) -> &[u8] {
+        if self.data.starts_with(&FORMATTED) {
+            return &[];
+        }
+        self.data.get(..MOST_DICTIONARY).unwrap_or(&self.data)
     }
 
     /// Page numbers (ascending), contents and their BLAKE3 hashes.

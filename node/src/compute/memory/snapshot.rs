@@ -10,7 +10,7 @@ use super::{
     PAGE,
     checkpoint::Checkpoint,
     image::Image,
-    stored::{Reader, Stored, globals_bytes, put_globals, put_numbers},
+    stored::{Reader, Stored, contents, globals_bytes, put_globals, put_numbers},
 };
 use crate::compute::{module::Module, root};
 
@@ -62,7 +62,7 @@ impl Snapshot {
             body.extend_from_slice(content);
         }
         let root = root::of(checkpoint, image);
-        Stored::pack(MAGIC, module.id(), root, checkpoint.memory_bytes, &body).map(Self)
+        Stored::pack(MAGIC, module.id(), root, checkpoint.memory_bytes, &body, &[]).map(Self)
     }
 
     /// Reads the head of a stored snapshot. The content is checked when it is restored.
@@ -120,8 +120,8 @@ impl Snapshot {
 
     /// The state with all its pages listed, checked against the root.
     fn complete(&self, module: Id, limit: u64) -> Result<Checkpoint, SnapshotError> {
-        let body = self.0.unpack(module, limit)?;
-        let checkpoint = parse(&body, self.0.memory_bytes).ok_or(SnapshotError::Malformed("its body is damaged"))?;
+        let body = self.0.unpack(module, limit, &[])?;
+        let checkpoint = parse(body, self.0.memory_bytes).ok_or(SnapshotError::Malformed("its body is damaged"))?;
         if root::of(&checkpoint, &Image::default()) != self.0.root {
             return Err(SnapshotError::WrongRoot);
         }
@@ -140,10 +140,11 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-fn parse(body: &[u8], memory_bytes: u64) -> Option<Checkpoint> {
-    let mut reader = Reader(body);
+fn parse(body: Vec<u8>, memory_bytes: u64) -> Option<Checkpoint> {
+    let mut reader = Reader(&body);
     let globals = reader.globals()?;
     let pages = reader.page_numbers(memory_bytes)?;
-    let data = reader.contents(pages.len())?;
+    let left = reader.left();
+    let data = contents(body, left, pages.len())?;
     Some(Checkpoint { memory_bytes, globals, cleared: Vec::new(), pages, data })
 }

@@ -26,16 +26,19 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Packs a body.
+    /// Packs a body; `dictionary` is what it may be like, and needed again to unpack it.
     pub(super) fn pack(
         magic: &[u8; 8],
         module: Id,
         root: Id,
         memory_bytes: u64,
         body: &[u8],
+        dictionary: &[u8],
     ) -> Result<Self, SnapshotError> {
         let body_bytes = body.len() as u64;
-        let compressed = zstd::bulk::compress(body, LEVEL).map_err(|error| SnapshotError::Node(error.to_string()))?;
+        let compressed = zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)
+            .and_then(|mut compressor| compressor.compress(body))
+            .map_err(|error| SnapshotError::Node(error.to_string()))?;
         let mut bytes = Vec::with_capacity(HEADER + compressed.len());
         bytes.extend_from_slice(magic);
         bytes.extend_from_slice(module.as_bytes());
@@ -64,7 +67,7 @@ impl Stored {
     }
 
     /// Unpacks the body of a state of `module`, whose memory may have `limit` bytes.
-    pub(super) fn unpack(&self, module: Id, limit: u64) -> Result<Vec<u8>, SnapshotError> {
+    pub(super) fn unpack(&self, module: Id, limit: u64, dictionary: &[u8]) -> Result<Vec<u8>, SnapshotError> {
         if self.module != module {
             return Err(SnapshotError::OtherModule { found: self.module, expected: module });
         }
@@ -79,7 +82,8 @@ impl Stored {
         }
         let size = usize::try_from(self.body_bytes).map_err(|_| SnapshotError::Malformed("it is too large"))?;
         let compressed = self.bytes.get(HEADER..).unwrap_or_default();
-        let body = zstd::bulk::decompress(compressed, size)
+        let body = zstd::bulk::Decompressor::with_dictionary(dictionary)
+            .and_then(|mut decompressor| decompressor.decompress(compressed, size))
             .map_err(|_| SnapshotError::Malformed("its body cannot be decompressed"))?;
         if body.len() != size {
             return Err(SnapshotError::Malformed("its body has another size than it says"));
@@ -154,8 +158,19 @@ impl Reader<'_> {
         (ascending && inside).then_some(numbers)
     }
 
-    /// All that is left: the contents of this many pages.
-    pub(super) fn contents(self, pages: usize) -> Option<Vec<u8>> {
-        (self.0.len() == pages.checked_mul(PAGE)?).then(|| self.0.to_vec())
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.0.len()
     }
+}
+
+/// Makes a body its last part, the contents of this many pages; `None` when another number of bytes is `left` to be read.
+/// In place: a copy would cost as much as all the rest of reading.
+pub(super) fn contents(mut body: Vec<u8>, left: usize, pages: usize) -> Option<Vec<u8>> {
+    if left != pages.checked_mul(PAGE)? {
+        return None;
+    }
+    let taken = body.len().checked_sub(left)?;
+    body.drain(..taken);
+    Some(body)
 }

@@ -136,7 +136,8 @@ pub async fn forget(tools: &ComputeTools, process: Id) {
 
 /// Whether the pool's live state (if the module has one) stands where the fold does.
 fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
-    state.module.machine.is_err() || tools.machine.pool.state(*process).unwrap_or(0) == state.head.next_slot
+    let stands = |module| tools.machine.pool.state_with(*process, module).unwrap_or(0);
+    state.module.machine.as_ref().map_or(true, |module| stands(module) == state.head.next_slot)
 }
 
 /// The fold as the result store has it: the head follows from the last result's assignment.

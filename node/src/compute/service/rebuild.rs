@@ -67,7 +67,8 @@ async fn begin(
     seat: Id,
     target: u64,
 ) -> Result<u64, Refusal> {
-    let parked = tools.machine.pool.state(seat).filter(|at| *at > 0 && *at <= target);
+    // A seat to look back with may hold what was looked at before, of any process.
+    let parked = tools.machine.pool.state(seat).filter(|at| seat == process && *at > 0 && *at <= target);
     let start = match parked {
         Some(at) => at,
         None => {
