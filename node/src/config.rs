@@ -8,8 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod checkpoints;
 mod compute;
 
+pub use checkpoints::CheckpointConfig;
 pub use compute::{ComputeConfig, Size};
 
 /// The file behind `weft node run --config`. Relative paths count from the file's folder.

@@ -114,6 +114,17 @@ pub struct Entry {
     pub item: Bytes,
     /// True if the log holds a pure assignment of an existing item (the AO scheduler shows `message: null`).
     pub pure_assignment: bool,
+    /// The rest of what an evaluator is shown.
+    pub beside: Beside,
+}
+
+/// What a log has of a slot beside assignment and item.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Header of the layer-1 transaction that was assigned, as JSON; else empty.
+    pub assigned: Bytes,
+    /// What the slot may read.
+    pub reads: Vec<weft_protocol::wire::Read>,
 }
 
 /// A part of a log, ascending.
@@ -317,7 +328,7 @@ pub struct ProcessSummary {
 pub struct Activity {
     /// Wall clock, milliseconds.
     pub at_ms: u64,
-    /// `sealed`, `attested`, `cranked`, `anchored`, `awarded`, `refused`.
+    /// `sealed`, `attested`, `cranked`, `anchored`, `awarded`, `refused`, `replayed`, `adopted`, `checkpoint`.
     pub kind: &'static str,
     /// The process concerned.
     pub process: Option<Id>,

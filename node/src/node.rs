@@ -32,6 +32,7 @@ use crate::{
 mod setup;
 
 pub use setup::NodeError;
+pub(crate) use setup::engine_config;
 
 /// Gossip of sealed entries is cut at this many bytes; what does not fit is announced without its entries.
 const SEALED_BYTES: usize = 48 << 10;

@@ -157,7 +157,7 @@ fn the_formats_that_a_loader_meters_are_bounded_and_measured_by_fuel() {
 
 /// State root of an aos 2.0.6 process after the messages below, wherever it is evaluated. Another environment (`config.rs`) or another
 /// translation of the module gives another one.
-const ROOT: &str = "TmtgqyUVIg1HTNDvBwBLaKhroYpbkUVhDTm8cxzinbw";
+const ROOT: &str = "uHswR7OLwkJAwGXJIFRCYpnH3G0EHiAKJ5_6fkL8ULs";
 /// 1088 pages and a fifth.
 const GROWN: u64 = 85_590_016;
 

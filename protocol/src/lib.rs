@@ -15,6 +15,7 @@ pub mod attestation;
 pub mod b64;
 pub mod canonical;
 pub mod cast;
+pub mod checkpoint;
 pub mod crank;
 pub mod cron;
 pub mod election;

@@ -16,7 +16,7 @@ use weft_storage::arweave::gateway::{GatewayError, Passed};
 
 use super::{Api, DoorError, Entry, ErrorKind, LogPage, LogRange, PassedOn, Receipt, Stored, call_error};
 use crate::{
-    door::Level,
+    door::{Beside, Level},
     scheduler::{StoredEntry, entry_content, id_bytes},
 };
 
@@ -234,5 +234,6 @@ fn shown(entry: StoredEntry) -> Entry {
         assignment: entry.wire.assignment,
         item: entry.wire.item,
         pure_assignment: entry.assignment.assigned.is_some(),
+        beside: Beside { assigned: entry.wire.assigned, reads: entry.wire.reads },
     }
 }

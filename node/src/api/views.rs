@@ -87,6 +87,7 @@ impl Api {
                 "name": self.network().name(),
                 "id": self.network().id(),
                 "address": self.network().address(),
+                "parameters": self.network().parameters(),
                 "members": self.members(),
             }),
             mesh: self.mesh(),
@@ -106,6 +107,7 @@ impl Api {
                 "key": m.key,
                 "address": m.key.address(),
                 "bond": m.bond,
+                "owner": m.owner,
                 "roles": m.roles,
                 "connected": m.key == me || network.is_connected(&m.key),
             })

@@ -21,7 +21,7 @@ pub enum Exit {
     Unreachable,
     /// 5: not done within the time allowed; it may still happen.
     Timeout,
-    /// 6: the message was ordered and evaluated, and the process answered with an error.
+    /// 6: the message was ordered and evaluated, and the process answered with an error; or a replay differs from what was attested.
     Evaluation,
     /// 130: interrupted by Ctrl-C.
     Interrupted,

@@ -4,6 +4,7 @@
 
 mod eval;
 mod read;
+mod replay;
 mod result;
 mod send;
 mod show;
@@ -28,7 +29,8 @@ Examples:
   weft process send hello --action Ping
   weft process result hello
   weft process log hello
-  weft process show hello                          who orders it, who evaluates it, and why")]
+  weft process show hello                          who orders it, who evaluates it, and why
+  weft process replay hello                        check all that was ever attested of it")]
 pub enum Process {
     /// Start a new process
     Spawn(spawn::Spawn),
@@ -42,6 +44,8 @@ pub enum Process {
     Log(read::Log),
     /// Who was elected to order, evaluate and deliver for a process, and why
     Show(show::Show),
+    /// Check a process: evaluate its log on this machine and compare with what was attested
+    Replay(replay::Replay),
     /// The processes a node knows
     List(read::List),
     /// Evaluate a message on the newest state without ordering it
@@ -57,6 +61,7 @@ impl Process {
             Self::Result(c) => c.run().await,
             Self::Log(c) => c.run().await,
             Self::Show(c) => c.run().await,
+            Self::Replay(c) => c.run().await,
             Self::List(c) => c.run().await,
             Self::DryRun(c) => c.run().await,
         }

@@ -53,3 +53,72 @@ fn write_stderr(text: &str) {
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
 }
+
+/// Says how far a long command is that counts slots and fuel: redrawn on a terminal, elsewhere a line every ten seconds.
+pub struct Meter {
+    label: &'static str,
+    started: Instant,
+    said: Option<Instant>,
+    terminal: bool,
+}
+
+/// Characters of the bar.
+const BAR: u64 = 24;
+
+impl Meter {
+    /// Begins to count.
+    pub fn new(label: &'static str) -> Self {
+        Self { label, started: Instant::now(), said: None, terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// So much of it is done; said if it is time again.
+    pub fn say(&mut self, done: u64, all: u64, fuel: u64) {
+        let every = if self.terminal { TICK } else { Duration::from_secs(PLAIN_EVERY) };
+        let wait =
+            self.said.map_or(QUIET.saturating_sub(self.started.elapsed()), |at| every.saturating_sub(at.elapsed()));
+        if !wait.is_zero() {
+            return;
+        }
+        self.said = Some(Instant::now());
+        let text = self.text(done, all, fuel, self.started.elapsed());
+        write_stderr(&if self.terminal { format!("\r\u{1b}[2K{text}") } else { format!("{text}\n") });
+    }
+
+    /// Takes the line away.
+    pub fn end(&self) {
+        if self.terminal && self.said.is_some() {
+            write_stderr("\r\u{1b}[2K");
+        }
+    }
+
+    fn text(&self, done: u64, all: u64, fuel: u64, passed: Duration) -> String {
+        let full = BAR.saturating_mul(done.min(all)) / all.max(1);
+        let bar: String = (0..BAR).map(|at| if at < full { '#' } else { '-' }).collect();
+        let micros = passed.as_micros().max(1);
+        let rate = |count: u64| u128::from(count).saturating_mul(1_000_000) / micros;
+        let left = u128::from(all.saturating_sub(done)).saturating_mul(micros) / u128::from(done.max(1));
+        format!(
+            "{} [{bar}] {done} of {all} slots, {} slots/s, {} Mfuel/s, about {} s left",
+            self.label,
+            rate(done),
+            rate(fuel) / 1_000_000,
+            left.div_ceil(1_000_000)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_meter_says_how_far_and_how_long() {
+        let meter = Meter::new("replaying");
+        let text = meter.text(250, 1_000, 5_000_000_000, Duration::from_secs(10));
+        assert_eq!(
+            text,
+            "replaying [######------------------] 250 of 1000 slots, 25 slots/s, 500 Mfuel/s, about 30 s left"
+        );
+    }
+}

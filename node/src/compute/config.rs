@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weft_protocol::Id;
 
+use super::rewrite::FUEL_TABLE;
+
 /// Most bytes of call stack, as a module counts them itself (`rewrite/depth.rs`).
 pub(crate) const MAX_CALL_STACK: u32 = 4 << 20;
 /// Part of the native stack that wasm (and host functions that it calls) may use, in bytes. Not met, so long as what a
@@ -21,10 +23,10 @@ pub(crate) const MAX_CALLS_BACK: u32 = 2048;
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 /// Largest memory that an engine can be configured for, in bytes.
 pub(crate) const MEMORY_CEILING: u64 = 4 << 30;
-/// The engine and its version. Raised together with the dependency: fuel is not comparable between versions.
+/// The engine and its version. Raised together with the dependency.
 pub(crate) const RUNTIME: &str = "wasmtime 48.0.8";
 /// Version of the host environment of `host/`: raised when anything that a module can observe changes.
-pub(crate) const ENVIRONMENT: &str = "weft-canonical-2";
+pub(crate) const ENVIRONMENT: &str = "weft-canonical-3";
 /// What `emscripten_date_now` and `clock_time_get` answer, in milliseconds.
 pub(crate) const CLOCK_MS: u64 = 10_000;
 
@@ -88,6 +90,8 @@ pub struct EngineProfile {
     pub clock_ms: u64,
     /// Fuel for one message.
     pub fuel_per_slot: u64,
+    /// What fuel is paid for, in words and numbers.
+    pub fuel_table: String,
     /// Most bytes of linear memory.
     pub max_memory_bytes: u64,
     /// Most bytes of returned JSON.
@@ -109,6 +113,7 @@ impl EngineProfile {
             environment: ENVIRONMENT.to_owned(),
             clock_ms: CLOCK_MS,
             fuel_per_slot: config.fuel_per_slot,
+            fuel_table: FUEL_TABLE.to_owned(),
             max_memory_bytes: config.max_memory_bytes,
             max_output_bytes: config.max_output_bytes as u64,
             max_stack_bytes: u64::from(MAX_CALL_STACK),

@@ -127,8 +127,8 @@ fn check(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), E
 pub(super) fn settings() -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
-        .consume_fuel(true)
-        // Done in the module (`rewrite/nan.rs`).
+        // Both are done in the module (`rewrite/meter.rs`, `rewrite/nan.rs`).
+        .consume_fuel(false)
         .cranelift_nan_canonicalization(false)
         .cranelift_opt_level(OptLevel::Speed)
         .max_wasm_stack(MAX_WASM_STACK)

@@ -13,7 +13,7 @@ use super::{
     module::{LoadError, Module},
     prepare::global_name,
     reads::Reads,
-    rewrite::{CALL_DEPTH, IN_FLIGHT},
+    rewrite::{CALL_DEPTH, FUEL, IN_FLIGHT, START},
     tiers::Tier,
 };
 
@@ -51,8 +51,8 @@ impl Live {
     }
 
     fn initialise(&mut self, instance: &Instance) -> Result<(), LoadError> {
-        let done = self.abi.initialise(&mut self.store, instance);
-        done.map_err(|error| start_error(too_deep(&mut self.store, abi::failure(error))))
+        let done = self.abi.initialise(&mut self.store, instance).map_err(abi::failure);
+        fueled(&mut self.store, done).map_err(start_error)
     }
 
     /// An instance in the state of `checkpoint`. The initialisers do not run: all that they change is memory and
@@ -68,20 +68,14 @@ impl Live {
         let (tier, pre) = module.code();
         let mut store = Store::new(pre.module().engine(), Host::new(module.limits().memory_bytes, module.format()));
         store.limiter(|host| host);
-        store.set_fuel(config.fuel_per_slot).map_err(start_failure)?;
         let instance = pre.instantiate(&mut store).map_err(start_failure)?;
+        begin(&mut store, &instance, config.fuel_per_slot)?;
         let memory =
             instance.get_memory(&mut store, "memory").ok_or_else(|| LoadError::MissingExport("memory".to_owned()))?;
         let globals = (0..module.globals())
             .map(|index| instance.get_global(&mut store, &global_name(index)))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LoadError::Node("a global is not reachable".to_owned()))?;
-        let in_flight = instance.get_global(&mut store, IN_FLIGHT);
-        if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
-            return Err(LoadError::Start(HostError::Uncaught.to_string()));
-        }
-        let depth = instance.get_global(&mut store, CALL_DEPTH);
-        store.data_mut().share(in_flight, depth);
         let abi = Abi::of(&mut store, &instance, module.format())?;
         Ok((Self { module: module.clone(), store, memory, globals, abi, tier }, instance))
     }
@@ -161,16 +155,16 @@ impl Live {
     ) -> (Result<Value, EvalError>, u64) {
         let config = self.module.config();
         let (budget, max_output) = (self.module.limits().fuel, config.max_output_bytes);
-        if let Err(error) = self.store.set_fuel(budget) {
+        if let Err(error) = set_fuel(&mut self.store, budget) {
             return (Err(abi::failure(error)), 0);
         }
         self.store.data_mut().begin(reads);
         let result = self.abi.call(&mut self.store, self.memory, [msg_json, env_json], max_output);
         // The contents are not held longer than the slot.
         self.store.data_mut().begin(&Reads::none());
-        let left = self.store.get_fuel().unwrap_or(0);
-        let result = result.map_err(|error| with_limit(too_deep(&mut self.store, error), budget));
-        (result, budget.saturating_sub(left))
+        let result = fueled(&mut self.store, result).map_err(|error| with_limit(error, budget));
+        let left = self.store.data().fuel().and_then(|global| global.get(&mut self.store).i64()).unwrap_or(0);
+        (result, budget.saturating_sub(left.max(0).cast_unsigned()))
     }
 
     pub(crate) fn memory_bytes(&self) -> &[u8] {
@@ -189,6 +183,47 @@ impl Live {
     /// How good the code is that it was made of.
     pub(crate) fn tier(&self) -> Tier {
         self.tier
+    }
+}
+
+/// Shares with the host what the translated module and it have in common, and runs the start function with this fuel.
+fn begin(store: &mut Store<Host>, instance: &Instance, fuel: u64) -> Result<(), LoadError> {
+    let global = instance.get_global(&mut *store, FUEL);
+    let global = global.ok_or_else(|| LoadError::Node("the module's fuel is not reachable".to_owned()))?;
+    let in_flight = instance.get_global(&mut *store, IN_FLIGHT);
+    let depth = instance.get_global(&mut *store, CALL_DEPTH);
+    store.data_mut().share(in_flight, depth, global);
+    set_fuel(store, fuel).map_err(start_failure)?;
+    if let Some(start) = instance.get_func(&mut *store, START) {
+        let started = start.call(&mut *store, &[], &mut []).map_err(abi::failure);
+        fueled(store, started).map_err(start_error)?;
+    }
+    if in_flight.is_some_and(|global| !matches!(global.get(&mut *store), Val::I32(0))) {
+        return Err(LoadError::Start(HostError::Uncaught.to_string()));
+    }
+    Ok(())
+}
+
+/// Gives fuel, and forgets a trap or an exception in which an earlier call ended.
+fn set_fuel(store: &mut Store<Host>, fuel: u64) -> wasmtime::Result<()> {
+    for global in [store.data().in_flight(), store.data().depth()].into_iter().flatten() {
+        global.set(&mut *store, Val::I32(0))?;
+    }
+    match store.data().fuel() {
+        Some(global) => global.set(&mut *store, Val::I64(i64::try_from(fuel).unwrap_or(i64::MAX))),
+        None => Ok(()),
+    }
+}
+
+/// What came of a call, by the two globals in which a translated module says why it trapped.
+fn fueled<T>(store: &mut Store<Host>, outcome: Result<T, EvalError>) -> Result<T, EvalError> {
+    let left = store.data().fuel().and_then(|global| global.get(&mut *store).i64());
+    match outcome {
+        // The fault of this node stays one.
+        Err(error) if !error.kind.is_outcome() => Err(error),
+        // Whatever else it was: it was done with fuel that there was not.
+        _ if left.is_some_and(|left| left < 0) => Err(EvalError::new(EvalErrorKind::OutOfFuel, "out of fuel")),
+        outcome => outcome.map_err(|error| too_deep(store, error)),
     }
 }
 

@@ -4,10 +4,11 @@
 //! [`Instance`] is one process's live memory with rollback of failed messages, [`Pool`] evaluates many processes on
 //! a bounded number of operating-system threads, away from the network's tasks.
 //!
-//! What makes two nodes agree on a result is in [`EngineProfile`]: engine and version, fuel, limits and the host
-//! environment that a module sees (constant clock, UTC, no environment, no files but those that the log fixed for the
+//! What makes two nodes agree on a result is in [`EngineProfile`]: engine and version, what fuel is paid for, limits and the
+//! host environment that a module sees (constant clock, UTC, no environment, no files but those that the log fixed for the
 //! message). A process's state is its linear memory and its mutable globals; modules that could keep state elsewhere are
-//! refused when they are loaded, and what a module does by other means (exceptions, recursion) is translated into these.
+//! refused when they are loaded, and what a module does by other means (exceptions, recursion) is translated into these. Fuel
+//! and the bits of NaNs are in the translated module too, so they are the same whatever compiles it.
 
 mod abi;
 mod cache;

@@ -7,7 +7,7 @@
 //! ours ([`global_name`]); instructions that change tables or drop segments would be state that no snapshot holds, so
 //! modules with them are refused. (Compilers do not emit them for a single-threaded, statically linked program.)
 
-use wasmparser::{Operator, Parser, Payload, ValType};
+use wasmparser::{ExternalKind, Operator, Parser, Payload, ValType};
 
 use super::{
     host,
@@ -44,7 +44,7 @@ pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Res
     // Before the translation, so that it only works on what could run; and behind it, which makes functions and adds globals.
     inspect(wasm, format, max_memory)?;
     let rewritten = rewrite(wasm)?;
-    let wasm = rewritten.as_deref().unwrap_or(wasm);
+    let wasm = rewritten.as_slice();
     let globals = inspect(wasm, format, max_memory)?;
     let named: Vec<_> = globals.iter().enumerate().map(|(index, global)| (global_name(index), *global)).collect();
     export_globals(wasm, &named)
@@ -66,10 +66,11 @@ fn reserved_names(wasm: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The absolute indices of the mutable globals.
+/// The absolute indices of the mutable globals that are state: not of those that the translation exported, which are the
+/// same before every message.
 fn inspect(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Result<Vec<u32>, LoadError> {
     let mut imported = 0_u32;
-    let mut mutable = Vec::new();
+    let (mut mutable, mut ours) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(not_wasm)? {
             Payload::ImportSection(section) => {
@@ -106,10 +107,19 @@ fn inspect(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Result<Vec<u32
                     return Err(LoadError::Unsupported(format!("more than {MAX_GLOBALS} mutable globals")));
                 }
             }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(not_wasm)?;
+                    if export.name.starts_with(RESERVED) && matches!(export.kind, ExternalKind::Global) {
+                        ours.push(export.index);
+                    }
+                }
+            }
             Payload::CodeSectionEntry(body) => inspect_function(&body)?,
             _ => {}
         }
     }
+    mutable.retain(|index| !ours.contains(index));
     Ok(mutable)
 }
 

@@ -1,6 +1,6 @@
 //! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
 //! exception instructions become plain ones, calls that count gas go, minified names become readable, recursion is counted,
-//! every NaN gets the same bits, mutable globals become reachable. Pure functions of the binary: every node compiles the same.
+//! every NaN gets the same bits, fuel is paid, mutable globals become reachable. Pure functions of the binary: every node compiles the same.
 //!
 //! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
 //! them; the engine validates what comes out.
@@ -10,6 +10,7 @@ mod bodies;
 mod depth;
 mod exceptions;
 mod function;
+mod meter;
 mod names;
 mod nan;
 
@@ -18,9 +19,12 @@ use binary::Binary;
 
 pub(crate) use depth::CALL_DEPTH;
 pub(crate) use exceptions::IN_FLIGHT;
+pub(crate) use meter::{FUEL, FUEL_TABLE, START};
 
 /// The import by which metered builds count what they do. Fuel does that here, for every module alike.
 const GAS: (&str, &str) = ("metering", "usegas");
+/// Kind of an export that is a function.
+const FUNCTION: u8 = 0;
 /// Kind of an export that is a global.
 const GLOBAL: u8 = 3;
 
@@ -32,13 +36,15 @@ pub(crate) fn readable(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u
     }
 }
 
-/// `wasm`, with readable names, as this engine can compile it; `None` if nothing had to be changed.
-pub(crate) fn rewrite(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
+/// `wasm`, with readable names, as this engine compiles it. The order decides what fuel is paid for: what exceptions and
+/// the count of recursion became is, what NaNs need is not.
+pub(crate) fn rewrite(wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
     let lowered = exceptions::lower(wasm)?;
-    let bounded = depth::bound(lowered.as_deref().unwrap_or(wasm))?;
-    let plain = bounded.or(lowered);
-    let canonical = nan::canonical(plain.as_deref().unwrap_or(wasm))?;
-    Ok(canonical.or(plain))
+    let plain = lowered.as_deref().unwrap_or(wasm);
+    let bounded = depth::bound(plain)?;
+    let metered = meter::charge(bounded.as_deref().unwrap_or(plain))?;
+    let canonical = nan::canonical(&metered)?;
+    Ok(canonical.unwrap_or(metered))
 }
 
 /// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks

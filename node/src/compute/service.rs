@@ -28,18 +28,25 @@ use weft_protocol::{
 use super::{Engine, Pool, PoolError};
 use crate::{activity::ActivityLog, directory::Directory, market::MarketHandle, peers::Peers};
 
+mod adopt;
 mod checkpoints;
+mod fill;
 mod fold;
+mod follow;
 mod keep;
 mod modules;
+mod publish;
 mod rebuild;
 mod store;
 mod ticks;
 mod trial;
 
+pub use adopt::{Shelf, find_checkpoints};
 pub use checkpoints::{CheckpointFault, Checkpoints, MAX_BYTES as MAX_CHECKPOINT_BYTES};
+pub use follow::{Difference, Followed, Follower, locate};
 pub use modules::{Loaded, ModuleError, Modules};
-pub use store::ResultStore;
+pub use publish::{PublishRules, Publisher};
+pub use store::{Hole, ResultStore};
 
 use fold::Held;
 
@@ -82,6 +89,8 @@ pub struct Machine {
     pub store: ResultStore,
     /// Newest few states of each process, on disk.
     pub checkpoints: Checkpoints,
+    /// States of others, on Arweave.
+    pub shelf: Shelf,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Held>>;
@@ -129,6 +138,17 @@ impl ComputeHandle {
         }
         let slot = self.slot(&process);
         let mut held = slot.lock().await;
+        if let Some(hole) = self.tools.machine.store.hole(&process).map_err(store_fault)?.filter(|h| first < h.end) {
+            fill::fill(&self.tools, process, hole, last).await?;
+            return self.answer(&process, first, last);
+        }
+        if held.next_slot(&self.tools, &process).await? < first {
+            // What is being kept is no less there than what is on disk.
+            held.keeper.kept().await?;
+            if adopt::adopt(&self.tools, from, process, first).await {
+                held.fold = None;
+            }
+        }
         let started = Instant::now();
         let mut entries = request.entries;
         loop {
@@ -145,11 +165,24 @@ impl ComputeHandle {
         let keeper = held.keeper.clone();
         drop(held);
         keeper.kept().await?;
-        let results = self.page(&process, request.from_slot, request.to_slot)?;
-        if results.is_empty() {
-            return Err(Code::Unavailable.refuse(format!("the log has no slot {} yet", request.from_slot)));
+        self.answer(&process, first, last)
+    }
+
+    /// The results there are from slot `first` on.
+    fn answer(&self, process: &Id, first: u64, last: u64) -> Result<wire::EvalPage, Refusal> {
+        let results = self.page(process, first, last)?;
+        if !results.is_empty() {
+            return Ok(wire::EvalPage { results });
         }
-        Ok(wire::EvalPage { results })
+        let hole = self.tools.machine.store.hole(process).map_err(store_fault)?.filter(|hole| first < hole.end);
+        Err(Code::Unavailable.refuse(match hole {
+            Some(hole) => format!(
+                "this node took the process over at slot {}; of the slots before, {} are evaluated from the log so far; \
+                 ask again",
+                hole.end, hole.next.next_slot
+            ),
+            None => format!("the log has no slot {first} yet"),
+        }))
     }
 
     fn page(&self, process: &Id, from: u64, to: u64) -> Result<Vec<wire::Result>, Refusal> {

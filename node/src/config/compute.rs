@@ -4,6 +4,8 @@ use std::{fmt, num::NonZeroUsize, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::CheckpointConfig;
+
 /// What evaluation may take of this machine. What is left out follows from the machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,11 +20,19 @@ pub struct ComputeConfig {
     pub threads: Option<NonZeroUsize>,
     /// Seconds after which a process that nobody asks is parked.
     pub idle_after_seconds: u64,
+    /// States of processes on Arweave: `[compute.checkpoints]`.
+    pub checkpoints: CheckpointConfig,
 }
 
 impl Default for ComputeConfig {
     fn default() -> Self {
-        Self { memory: None, parked: Size(20 << 30), threads: None, idle_after_seconds: 300 }
+        Self {
+            memory: None,
+            parked: Size(20 << 30),
+            threads: None,
+            idle_after_seconds: 300,
+            checkpoints: CheckpointConfig::default(),
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use prost::Message as _;
 use serde_json::{Value, json};
+use weft_protocol::{b64, wire};
 
 use super::{
     OPENAPI, body,
@@ -18,7 +20,7 @@ use super::{
     params::{Params, Segments, id},
     render, scheduler,
 };
-use crate::door::{Door, LogRange, ProcessView, Receipt, ResultsRange, SlotResult, StatusView};
+use crate::door::{Beside, Door, Entry, LogRange, ProcessView, Receipt, ResultsRange, SlotResult, StatusView};
 
 /// Entries, results or processes of a page at most.
 const MAX_LIMIT: u32 = 1_000;
@@ -120,7 +122,8 @@ pub(super) async fn process<D: Door>(
     Ok(Json(app.door.process(id("process id in the path", &pid)?).await?))
 }
 
-/// `GET /v1/processes/{pid}/log?from&to&limit`: by slot, both bounds inclusive.
+/// `GET /v1/processes/{pid}/log?from&to&limit&signed`: by slot, both bounds inclusive; with `signed` all that an evaluator is
+/// shown as well, to be checked.
 pub(super) async fn log<D: Door>(
     State(app): State<App<D>>,
     Segments(pid): Segments<String>,
@@ -137,13 +140,24 @@ pub(super) async fn log<D: Door>(
         if let Some(members) = node.as_object_mut() {
             members.insert("slot".into(), json!(entry.slot));
             members.insert("pure_assignment".into(), json!(entry.pure_assignment));
+            if params.has("signed") {
+                members.insert("signed".into(), json!(b64::encode(&evaluators_entry(entry))));
+            }
         }
         shown.push(node);
     }
     Ok(Json(json!({ "process": process, "entries": shown, "more": more })))
 }
 
-/// `GET /v1/processes/{pid}/results?from&to&limit&sort`: by slot, both bounds inclusive, failed ones too.
+/// An entry in the form in which nodes pass it to each other.
+fn evaluators_entry(entry: &Entry) -> Vec<u8> {
+    let (assignment, item) = (entry.assignment.clone(), entry.item.clone());
+    let Beside { assigned, reads } = entry.beside.clone();
+    wire::LogEntry { assignment, item, assigned, reads, proof: None }.encode_to_vec()
+}
+
+/// `GET /v1/processes/{pid}/results?from&to&limit&sort&signed`: by slot, both bounds inclusive, failed ones too; with `signed`
+/// the attestations as well, to be checked.
 pub(super) async fn results<D: Door>(
     State(app): State<App<D>>,
     Segments(pid): Segments<String>,
@@ -154,15 +168,19 @@ pub(super) async fn results<D: Door>(
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let descending = params.descending()?.unwrap_or(false);
     let page = app.door.results(process, ResultsRange { from_slot, to_slot, limit, descending }).await?;
-    let results = page.results.iter().map(with_attestation).collect::<Result<Vec<_>, _>>()?;
+    let signed = params.has("signed");
+    let results = page.results.iter().map(|slot| with_attestation(slot, signed)).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(json!({ "process": process, "results": results, "more": page.more })))
 }
 
-/// A result with the id of what proves it.
-fn with_attestation(slot: &SlotResult) -> Result<Value, ApiError> {
+/// A result with the id of what proves it, or with all of that.
+fn with_attestation(slot: &SlotResult, signed: bool) -> Result<Value, ApiError> {
     let mut out = json!(slot);
     if let Some(members) = out.as_object_mut().filter(|_| !slot.attestation.is_empty()) {
         members.insert("attestation".into(), json!(render::parse(&slot.attestation, "attestation")?.id()));
+        if signed {
+            members.insert("signed".into(), json!(b64::encode(&slot.attestation)));
+        }
     }
     Ok(out)
 }

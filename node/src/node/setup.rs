@@ -33,9 +33,12 @@ use crate::{
     assigned::{Fetches, Finder},
     compute::{
         Engine, EngineConfig,
-        service::{Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, ResultStore},
+        service::{
+            Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, PublishRules, Publisher,
+            ResultStore, Shelf,
+        },
     },
-    config::NodeConfig,
+    config::{CheckpointConfig, NodeConfig},
     directory::Directory,
     feeder, http, inbound,
     intake::Intake,
@@ -241,13 +244,18 @@ fn join_mesh(
     mesh::Network::spawn(config, Some(registry)).map_err(start_error("mesh"))
 }
 
-fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
-    let limits = checked.network.parameters().compute;
-    let mut config = EngineConfig::new(folders.of("compiled"));
+/// The engine of a network's nodes, with compiled modules in `folder`.
+pub(crate) fn engine_config(network: &Network, folder: PathBuf) -> EngineConfig {
+    let limits = network.parameters().compute;
+    let mut config = EngineConfig::new(folder);
     config.fuel_per_slot = limits.max_fuel_per_slot;
     config.max_memory_bytes = limits.max_memory_bytes;
     config.max_output_bytes = MAX_OUTPUT;
-    Engine::new(config).map_err(start_error("evaluation engine"))
+    config
+}
+
+fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
+    Engine::new(engine_config(&checked.network, folders.of("compiled"))).map_err(start_error("evaluation engine"))
 }
 
 /// Starts everything; what has been started stops when the returned value is dropped.
@@ -352,12 +360,14 @@ async fn build(
         },
         tasks,
     );
+    let (checkpoints, kept) = stores.checkpoints.telling();
     let machine = Machine {
         pool: pool::start(checked, folders, &engine).await?,
         modules: Modules::new(engine.clone(), gateway.clone(), stores.modules),
         engine,
         store: stores.results.clone(),
-        checkpoints: stores.checkpoints,
+        checkpoints: checkpoints.clone(),
+        shelf: shelf(&checked.config.compute.checkpoints, &gateway),
     };
     let compute = ComputeHandle::new(ComputeTools {
         network: checked.network.clone(),
@@ -377,6 +387,21 @@ async fn build(
                 ("anchor", anchor.summary().trouble.unwrap_or_else(|| "its loop returned".to_owned()))
             }
         });
+        if let Some(rules) = publish_rules(checked) {
+            let publisher = Publisher {
+                checkpoints,
+                results: stores.results.clone(),
+                anchor: anchor.clone(),
+                signer: Ed25519Signer::from_seed(checked.seed),
+                rules,
+                activity: activity.clone(),
+            };
+            tasks.spawn(async move {
+                publisher.run(kept).await;
+                // Nothing keeps checkpoints any more: the services end, and their own tasks say why.
+                std::future::pending().await
+            });
+        }
         let feed = feeder::run(folders.of("anchor"), stores.log.clone(), stores.results, anchor);
         tasks.spawn(async move { ("anchor feeder", ended(feed.await)) });
     }
@@ -416,6 +441,23 @@ async fn build(
     };
     let behind = Behind { peers, directory, finder, messenger, compute, market, anchor, activity };
     Ok(Built { services, behind, height })
+}
+
+/// Where checkpoints of others are looked for, if this node takes any.
+fn shelf(config: &CheckpointConfig, gateway: &Gateway) -> Shelf {
+    let most = usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX);
+    Shelf::new(gateway.clone(), if config.adopt { most } else { 0 })
+}
+
+/// How often this node uploads checkpoints, if it does.
+fn publish_rules(checked: &Checked) -> Option<PublishRules> {
+    let config = &checked.config.compute.checkpoints;
+    let window = u64::from(checked.network.parameters().window.max(1));
+    config.upload.then_some(PublishRules {
+        slots: config.every_windows.saturating_mul(window),
+        every: Duration::from_secs(config.every_seconds),
+        max_bytes: usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX),
+    })
 }
 
 /// What a process may name as its scheduler: any node, this one too, is a door to it.

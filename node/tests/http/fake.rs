@@ -128,7 +128,13 @@ impl Fake {
         }
         let time = parsed.tag("Timestamp").unwrap().parse().unwrap();
         log.names.push((message.unwrap_or(parsed.id()), parsed.id(), time));
-        log.entries.push(Entry { slot, assignment, pure_assignment: item.is_none(), item: item.unwrap_or_default() });
+        log.entries.push(Entry {
+            slot,
+            assignment,
+            pure_assignment: item.is_none(),
+            item: item.unwrap_or_default(),
+            beside: Default::default(),
+        });
         log.results.push(Some(json!({})));
     }
 
@@ -211,6 +217,7 @@ impl Fake {
             assignment: assignment.raw().clone(),
             pure_assignment: item.is_none(),
             item: raw,
+            beside: Default::default(),
         });
         let named = if item.is_some() { id } else { assignment.id() };
         log.names.push((named, assignment.id(), timestamp));

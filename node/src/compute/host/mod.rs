@@ -41,6 +41,8 @@ pub(crate) struct Host {
     in_flight: Option<Global>,
     /// How deep the module's functions call each other (`rewrite/depth.rs`).
     depth: Option<Global>,
+    /// The fuel that is left (`rewrite/meter.rs`).
+    fuel: Option<Global>,
     /// Calls of host functions into the module that are open.
     calls_back: u32,
 }
@@ -54,6 +56,7 @@ impl Host {
             upper_half: 0,
             in_flight: None,
             depth: None,
+            fuel: None,
             calls_back: 0,
         }
     }
@@ -63,8 +66,16 @@ impl Host {
     }
 
     /// Tells the globals that the translated module and the host share.
-    pub(crate) fn share(&mut self, in_flight: Option<Global>, depth: Option<Global>) {
-        (self.in_flight, self.depth) = (in_flight, depth);
+    pub(crate) fn share(&mut self, in_flight: Option<Global>, depth: Option<Global>, fuel: Global) {
+        (self.in_flight, self.depth, self.fuel) = (in_flight, depth, Some(fuel));
+    }
+
+    pub(crate) fn in_flight(&self) -> Option<Global> {
+        self.in_flight
+    }
+
+    pub(crate) fn fuel(&self) -> Option<Global> {
+        self.fuel
     }
 
     /// Begins a slot in which `reads` can be opened. Nothing of an earlier slot is left: a snapshot holds none of this.
@@ -152,14 +163,13 @@ impl Call<'_, '_> {
     /// Charges fuel for work that the host does for the module: without it, host calls would be the cheap way to keep
     /// a node busy.
     pub(crate) fn charge(&mut self, fuel: u64) -> wasmtime::Result<()> {
-        let left = self.caller.get_fuel()?;
-        match left.checked_sub(fuel) {
-            Some(rest) => self.caller.set_fuel(rest),
-            None => {
-                self.caller.set_fuel(0)?;
-                Err(Trap::OutOfFuel.into())
-            }
-        }
+        let Some(global) = self.caller.data().fuel else {
+            return Err(HostError::Node("the fuel is not reachable".to_owned()).into());
+        };
+        let left = global.get(&mut *self.caller).i64().unwrap_or(0);
+        let left = left.saturating_sub(i64::try_from(fuel).unwrap_or(i64::MAX));
+        global.set(&mut *self.caller, Val::I64(left))?;
+        if left < 0 { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
     }
 
     pub(crate) fn read<const N: usize>(&mut self, address: u64) -> wasmtime::Result<[u8; N]> {

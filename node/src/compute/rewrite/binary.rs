@@ -53,6 +53,11 @@ impl<'a> Binary<'a> {
         }
     }
 
+    /// The content of the first section of that number.
+    pub(super) fn section(&self, id: u8) -> Option<&[u8]> {
+        self.sections.iter().find(|(found, _)| *found == id).map(|(_, content)| &**content)
+    }
+
     pub(super) fn has(&self, id: u8) -> bool {
         self.sections.iter().any(|(found, _)| *found == id)
     }

@@ -37,16 +37,16 @@ const CALLING_BACK: [&str; 4] = ["invoke_", "_tzset_js", "_mktime_js", "_timegm_
 
 /// The functions of a module (imports not counted) and who calls whom.
 #[derive(Default)]
-struct Graph {
-    imported: u32,
+pub(super) struct Graph {
+    pub(super) imported: u32,
     /// Imports that call the module, ascending.
     calling_back: Vec<u32>,
     costs: Vec<u32>,
     /// Called functions of each function, each once; `costs.len()` stands for "anything that can be called by a table".
-    calls: Vec<Vec<u32>>,
+    pub(super) calls: Vec<Vec<u32>>,
     /// Functions that a table or the host can call.
-    open: Vec<u32>,
-    globals: u32,
+    pub(super) open: Vec<u32>,
+    pub(super) globals: u32,
 }
 
 /// `wasm` with its recursive functions counted; `None` if it has none.
@@ -77,7 +77,8 @@ pub(super) fn bound(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     Ok(Some(binary.encode()))
 }
 
-fn measure(wasm: &[u8]) -> Result<(Graph, Vec<FunctionBody<'_>>), LoadError> {
+/// Looks through the whole module, which has to be valid.
+pub(super) fn measure(wasm: &[u8]) -> Result<(Graph, Vec<FunctionBody<'_>>), LoadError> {
     let (mut graph, mut bodies) = (Graph::default(), Vec::new());
     let mut functions = 0_u32;
     let mut validator = Validator::new_with_features(WasmFeatures::all());

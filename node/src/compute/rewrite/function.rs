@@ -410,7 +410,7 @@ impl Body<'_> {
 }
 
 /// Whether the instruction holds labels or leaves the function in a way that is not handled above.
-fn leaves(operator: &Operator<'_>) -> bool {
+pub(super) fn leaves(operator: &Operator<'_>) -> bool {
     matches!(
         operator,
         Operator::BrOnNull { .. }

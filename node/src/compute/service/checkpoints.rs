@@ -6,6 +6,7 @@
 //! the disk, and one that is damaged is deleted and the one before it is used, or the log from slot 0.
 //!
 //! ```text
+//! FOLDER/ab/abcdef…/uploaded          which one was put on Arweave last, and when
 //! FOLDER/ab/abcdef…/1024.snapshot     64 hex digits of the process, by the first two; the slot evaluated next
 //! FOLDER/temp/                        being written; emptied when opened
 //! ```
@@ -22,6 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use weft_protocol::Id;
 
 use crate::compute::Snapshot;
@@ -35,6 +37,10 @@ const KEPT: usize = 3;
 const WRITERS: usize = 2;
 /// Bytes of all checkpoints at most, unless the node's operator says otherwise.
 pub const MAX_BYTES: u64 = 20 << 30;
+/// Checkpoints that wait to be heard of.
+const TOLD: usize = 1_024;
+/// Says which one was uploaded last.
+const PUBLISHED: &str = "uploaded";
 const SUFFIX: &str = ".snapshot";
 
 /// The folder could not be used.
@@ -67,6 +73,7 @@ pub struct Checkpoints {
     serial: Arc<AtomicU64>,
     clearing: Arc<Mutex<()>>,
     writers: Arc<tokio::sync::Semaphore>,
+    tell: Option<mpsc::Sender<(Id, u64)>>,
 }
 
 impl Checkpoints {
@@ -89,10 +96,17 @@ impl Checkpoints {
             serial: Arc::default(),
             clearing: Arc::default(),
             writers: Arc::new(tokio::sync::Semaphore::new(WRITERS)),
+            tell: None,
         };
         opened.used.store(opened.all().iter().map(|kept| kept.bytes).sum(), Ordering::Relaxed);
         opened.clear();
         Ok(opened)
+    }
+
+    /// The same, and whoever listens hears of each checkpoint that is kept; of one too many while it does not listen, not.
+    pub fn telling(self) -> (Self, mpsc::Receiver<(Id, u64)>) {
+        let (tell, kept) = mpsc::channel(TOLD);
+        (Self { tell: Some(tell), ..self }, kept)
     }
 
     /// Keeps a snapshot of `process` that stands before `next_slot`, in the background; says so when it cannot.
@@ -139,6 +153,9 @@ impl Checkpoints {
         if self.used.load(Ordering::Relaxed) > self.limit {
             self.clear();
         }
+        if let Some(tell) = &self.tell {
+            let _ = tell.try_send((*process, next_slot)); // the next one comes
+        }
         Ok(())
     }
 
@@ -184,6 +201,23 @@ impl Checkpoints {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Slot before which the checkpoint of `process` stands that was uploaded last, and when (ms since 1970).
+    pub fn published(&self, process: &Id) -> Option<(u64, u64)> {
+        let text = fs::read_to_string(self.shelf(process).join(PUBLISHED)).ok()?;
+        let (slot, at) = text.trim().split_once(' ')?;
+        Some((slot.parse().ok()?, at.parse().ok()?))
+    }
+
+    /// Notes that the checkpoint before `next_slot` was uploaded; if that is lost, one more is.
+    pub fn set_published(&self, process: &Id, next_slot: u64, at_ms: u64) {
+        let shelf = self.shelf(process);
+        let noted =
+            fs::create_dir_all(&shelf).and_then(|()| fs::write(shelf.join(PUBLISHED), format!("{next_slot} {at_ms}")));
+        if let Err(error) = noted {
+            tracing::debug!(%process, %error, "upload of a checkpoint not noted");
+        }
+    }
+
     fn add(&self, more: u64, less: u64) {
         let change = |used: u64| Some(used.saturating_add(more).saturating_sub(less));
         let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
@@ -216,7 +250,7 @@ impl Checkpoints {
             let file = fs::metadata(&path).ok()?;
             Some(Kept { path, at: file.modified().unwrap_or(SystemTime::UNIX_EPOCH), bytes: file.len() })
         };
-        files.filter_map(kept).collect()
+        files.filter(|path| path.extension().is_some_and(|end| end == "snapshot")).filter_map(kept).collect()
     }
 
     fn path(&self, process: &Id, next_slot: u64) -> PathBuf {

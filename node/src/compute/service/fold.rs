@@ -7,8 +7,10 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     assignment::{Assignment, Head},
     attestation::{Attestation, Subject, Verdict, signer_key},
+    cron::Class,
     message::{Content, Party, env_json, message_json},
-    outcome::{Outcome, Progress, Written, chain_next},
+    network::Network,
+    outcome::{Outcome, Progress, Written, chain_next, chain_start},
     refusal::Code,
     wire::{self, LogEntry, Refusal},
 };
@@ -21,7 +23,7 @@ use super::{
 };
 use crate::{
     assigned::reads_of,
-    compute::{Evaluation, Job, Module, Reads},
+    compute::{Engine, Evaluation, Job, Module, Reads},
     directory::Located,
     scheduler::{entry_content, id_bytes},
 };
@@ -44,16 +46,17 @@ pub struct Fold {
     pub env: Arc<str>,
     /// The module.
     pub module: Arc<Loaded>,
-    located: Located,
+    /// The process and its scheduler.
+    pub(super) located: Located,
     ticks: Ticks,
 }
 
 /// A checked entry, ready to be shown to the module.
 pub(super) struct Step {
     pub assignment: Assignment,
-    item: DataItem,
-    content: Content,
-    reads: Arc<Reads>,
+    pub item: DataItem,
+    pub content: Content,
+    pub reads: Arc<Reads>,
 }
 
 /// One process here: where it stands, and what of it is being kept.
@@ -141,7 +144,7 @@ fn is_live(tools: &ComputeTools, state: &Fold, process: &Id) -> bool {
 }
 
 /// The fold as the result store has it: the head follows from the last result's assignment.
-async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
+pub(super) async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Result<Fold, Refusal> {
     let located = tools.directory.locate(&process).await.map_err(|e| e.refusal())?;
     let module = located.module().ok_or_else(|| Code::BadModule.refuse("the process names no module"))?;
     let module = tools.machine.modules.load(module).await.map_err(|error| match error {
@@ -149,30 +152,43 @@ async fn resume(tools: &ComputeTools, process: Id, progress: &Progress) -> Resul
         ModuleError::Unavailable { .. } => Code::Unavailable.refuse(error.to_string()),
     })?;
     let ticks = Ticks::new(tools, &located, progress.next_slot)?;
-    let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
-    let module = module.within_limits(&party.tags, tools.machine.engine.profile());
-    let env = env_json(&party, &module.party, &tools.network.address());
-    let (head, chain) = (Head::empty(process), progress.chain);
-    let mut fold = Fold { head, chain, block_height: 0, env: env.into(), module, located, ticks };
+    let mut fold = Fold::at_start(&tools.network, &tools.machine.engine, located, &module, ticks);
+    fold.chain = progress.chain;
     fold.stand(tools, process, progress.next_slot)?;
     Ok(fold)
 }
 
 impl Fold {
+    /// A process before slot 0.
+    pub(super) fn at_start(
+        network: &Network,
+        engine: &Engine,
+        located: Located,
+        module: &Loaded,
+        ticks: Ticks,
+    ) -> Self {
+        let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
+        let module = module.within_limits(&party.tags, engine.profile());
+        let env = env_json(&party, &module.party, &network.address()).into();
+        let process = located.item.id();
+        let (head, chain) = (Head::empty(process), chain_start(&process));
+        Self { head, chain, block_height: 0, env, module, located, ticks }
+    }
+
     /// Sets the head to just before `next_slot`, up to which this node has results.
     pub(super) fn stand(&mut self, tools: &ComputeTools, process: Id, next_slot: u64) -> Result<(), Refusal> {
         let Some(last) = next_slot.checked_sub(1) else {
             (self.head, self.block_height) = (Head::empty(process), 0);
             return Ok(());
         };
-        let result = tools.machine.store.result(&process, last).map_err(store_fault)?;
+        let result = tools.machine.store.attested(&process, last).map_err(store_fault)?;
         let result =
             result.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing from the store")))?;
         self.move_to(&result.assignment)
     }
 
     /// Sets the head to just after `assignment`, an item this node has checked before.
-    fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
+    pub(super) fn move_to(&mut self, assignment: &bytes::Bytes) -> Result<(), Refusal> {
         let broken =
             |e: &dyn std::fmt::Display| Code::Internal.refuse(format!("a stored assignment cannot be read: {e}"));
         let item = DataItem::parse(assignment.clone(), Profile::History).map_err(|e| broken(&e))?;
@@ -188,8 +204,18 @@ impl Fold {
         Ok(())
     }
 
+    /// The process's crons.
+    pub(super) fn crons(&self) -> Vec<(Class, u32)> {
+        self.ticks.crons()
+    }
+
+    /// Ticks in slots before `end` are shown again: they need not be the next ones.
+    pub(super) fn looking_back(&mut self, end: u64) {
+        self.ticks.looking_back(end);
+    }
+
     /// Checks an entry as the log's next one and moves the head past it.
-    fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
+    pub(super) fn check(&mut self, entry: LogEntry) -> Result<Step, Refusal> {
         let slot = self.head.next_slot;
         let bad =
             |why: String| Code::Unavailable.refuse(format!("the scheduler gave a bad entry for slot {slot}: {why}"));
@@ -317,7 +343,7 @@ async fn evaluate_and_keep(
     let outcomes = run(tools, state, process, &steps).await?;
     let mut batch = Vec::with_capacity(steps.len());
     for (step, (outcome, root)) in steps.into_iter().zip(outcomes) {
-        let attestation = attest(tools, state, &step, &outcome, root);
+        let attestation = attest(tools, state, &step, &outcome, state.chain, root);
         state.chain = attestation.verdict.chain_after;
         batch.push(Evaluated { attestation, outcome: outcome.into_bytes(), assignment: step.item.raw().clone() });
     }
@@ -327,8 +353,15 @@ async fn evaluate_and_keep(
     Ok(())
 }
 
-fn attest(tools: &ComputeTools, state: &Fold, step: &Step, outcome: &Written, root: Option<Id>) -> Attestation {
-    let (hash, chain) = (outcome.hash(), state.chain);
+pub(super) fn attest(
+    tools: &ComputeTools,
+    state: &Fold,
+    step: &Step,
+    outcome: &Written,
+    chain: Id,
+    root: Option<Id>,
+) -> Attestation {
+    let hash = outcome.hash();
     Attestation {
         subject: Subject {
             network: tools.network.id(),

@@ -11,12 +11,12 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     attestation::Attestation,
-    outcome::Written,
+    outcome::{Written, chain_next, chain_start},
     refusal::Code,
     wire::Refusal,
 };
 
-use super::{ComputeTools, fold, store_fault};
+use super::{ComputeTools, fill, fold, store_fault};
 use crate::market::ProviderState;
 
 /// How often a long replay says how far it is.
@@ -35,6 +35,7 @@ pub async fn rebuild(
 ) -> Result<(), Refusal> {
     let start = begin(tools, state, process, seat, target).await?;
     let mut said = Replay::new(process, start, target);
+    let mut chain = chain_before(tools, &process, start)?;
     if start < target {
         tracing::info!(%process, from = start, to = target, "replaying the log to rebuild a process");
     }
@@ -51,7 +52,8 @@ pub async fn rebuild(
         let outcomes = outcomes?;
         ahead = page.unwrap_or_default();
         for (step, (outcome, _)) in steps.iter().zip(&outcomes) {
-            compare(tools, &process, step, outcome).await?;
+            chain = chain_next(&chain, &step.item.id(), &outcome.hash());
+            compare(tools, &process, step, outcome, chain).await?;
         }
         let fuel = outcomes.iter().fold(0_u64, |sum, (one, _)| sum.saturating_add(one.outcome().fuel));
         said.note(tools, state.head.next_slot, fuel);
@@ -108,20 +110,48 @@ pub fn nearest(tools: &ComputeTools, process: &Id, target: u64) -> u64 {
 
 /// The state root before slot `at` in the attestation that this node holds, made with the engine profile it has now.
 fn attested_root(tools: &ComputeTools, process: &Id, at: u64) -> Option<Id> {
-    let result = tools.machine.store.result(process, at.checked_sub(1)?).ok()??;
+    let result = tools.machine.store.attested(process, at.checked_sub(1)?).ok()??;
     let item = DataItem::parse(result.attestation, Profile::History).ok()?;
     let attestation = Attestation::read(&item).ok()?;
     let same = attestation.subject.profile == tools.machine.engine.profile().id();
     attestation.verdict.state_root.filter(|_| same)
 }
 
+/// The outcome chain before slot `start`, up to which this node has attestations.
+fn chain_before(tools: &ComputeTools, process: &Id, start: u64) -> Result<Id, Refusal> {
+    let Some(last) = start.checked_sub(1) else { return Ok(chain_start(process)) };
+    let held = tools.machine.store.attested(process, last).map_err(store_fault)?;
+    let item = held.and_then(|held| DataItem::parse(held.attestation, Profile::History).ok());
+    let attestation = item.and_then(|item| Attestation::read(&item).ok());
+    let attestation = attestation.ok_or_else(|| Code::Internal.refuse(format!("result of slot {last} is missing")))?;
+    Ok(attestation.verdict.chain_after)
+}
+
 /// A replay must give what was signed. A node that cannot reproduce its own word sells no more compute until a person has
 /// looked: its disk, its memory or its engine is not what it was.
-async fn compare(tools: &ComputeTools, process: &Id, step: &fold::Step, outcome: &Written) -> Result<(), Refusal> {
+async fn compare(
+    tools: &ComputeTools,
+    process: &Id,
+    step: &fold::Step,
+    outcome: &Written,
+    chain: Id,
+) -> Result<(), Refusal> {
     let slot = step.assignment.slot;
     let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
-    if kept.is_some_and(|kept| kept.outcome.as_ref() == outcome.bytes().as_bytes()) {
-        return Ok(());
+    match kept {
+        Some(kept) if kept.outcome.as_ref() == outcome.bytes().as_bytes() => return Ok(()),
+        Some(_) => {}
+        // Before a checkpoint nothing was signed; at it the chain must be the attested one.
+        None => {
+            let hole = tools.machine.store.hole(process).map_err(store_fault)?;
+            return match hole {
+                Some(hole) if slot.saturating_add(1) == hole.end && chain != hole.chain => {
+                    Err(fill::is_false(tools, *process, hole.end).await)
+                }
+                Some(hole) if slot < hole.end => Ok(()),
+                _ => Err(Code::Internal.refuse(format!("result of slot {slot} is missing from the store"))),
+            };
+        }
     }
     tracing::error!(%process, slot, "replay differs from the outcome this node signed: it takes no more leases");
     tools.activity.note("refused", Some(*process), Some(slot), "replay differs from what this node signed".to_owned());

@@ -1,5 +1,6 @@
 //! Results that this node has signed: journal and index. `p`+process → next slot and chain; `o`+process+slot → position;
-//! `q`+position, to walk all results in the order they were signed; `t`+process+cron → its last tick.
+//! `q`+position, to walk all results in the order they were signed; `t`+process+cron → its last tick. Results may begin at
+//! a checkpoint: `store/floor.rs`.
 
 use std::path::Path;
 
@@ -14,6 +15,10 @@ use weft_protocol::{
 };
 use weft_storage::store::{IndexBatch, Position, Reducer, Store, StoreError};
 
+mod floor;
+
+pub use floor::Hole;
+
 /// Bytes appended at once at most; a single result may be larger.
 const APPEND_BYTES: usize = 16 << 20;
 
@@ -22,6 +27,9 @@ fn key(kind: u8, process: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
+    if floor::reduce(position, record, batch) {
+        return;
+    }
     let Ok(result) = wire::Result::decode(record) else { return };
     let Ok(item) = DataItem::parse(result.attestation.clone(), Profile::History) else { return };
     let Ok(attestation) = Attestation::read(&item) else { return };
@@ -35,7 +43,7 @@ fn reduce(position: Position, record: &[u8], batch: &mut IndexBatch) {
 }
 
 /// The tick that an assignment's slot holds.
-fn tick_of(assignment: &bytes::Bytes) -> Option<TickId> {
+pub(super) fn tick_of(assignment: &bytes::Bytes) -> Option<TickId> {
     DataItem::parse(assignment.clone(), Profile::History).ok()?.tag(CRON_TAG)?.parse().ok()
 }
 
@@ -92,7 +100,7 @@ impl ResultStore {
     pub fn result(&self, process: &Id, slot: u64) -> Result<Option<wire::Result>, StoreError> {
         let value = self.0.get(&key(b'o', process.as_bytes(), &slot.to_be_bytes()))?;
         let Some(position) = value.and_then(|v| Position::from_slice(&v)) else { return Ok(None) };
-        Ok(wire::Result::decode(self.0.read(position)?).ok())
+        Ok(floor::read(self.0.read(position)?))
     }
 
     /// The next slot to evaluate and the outcome chain before it.
@@ -119,7 +127,7 @@ impl ResultStore {
     /// When index or journal cannot be read.
     pub fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, bytes::Bytes)>, StoreError> {
         let records = crate::feeder::records_after(&self.0, cursor, limit)?;
-        let read = |(next, bytes): (u64, bytes::Bytes)| Some((next, wire::Result::decode(bytes).ok()?.attestation));
+        let read = |(next, bytes): (u64, bytes::Bytes)| Some((next, floor::read(bytes)?.attestation));
         Ok(records.into_iter().filter_map(read).collect())
     }
 

@@ -5,8 +5,9 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     assignment::Assignment,
-    cron::{Timetable, claims_tick},
+    cron::{Class, Timetable, claims_tick},
     message::{Content, Party},
+    network::Network,
     refusal::Code,
     wire::{LogEntry, Refusal},
 };
@@ -31,23 +32,39 @@ pub(super) struct Ticks {
 impl Ticks {
     /// Of the process that was `located`, just before slot `next`, up to which this node has results.
     pub fn new(tools: &ComputeTools, located: &Located, next: u64) -> Result<Self, Refusal> {
-        let first = Assignment::read(&located.assignment).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
-        // A process with crons that cannot be carried out is not scheduled; an old one has no ticks.
-        let mut table = Timetable::new(tools.network.id(), &located.item, &first).unwrap_or_default();
-        if let Some(table) = &mut table {
-            let crons: Vec<_> = table.crons().map(|cron| (cron.class, cron.index)).collect();
+        let mut ticks = Self::from_start(&tools.network, located)?;
+        let crons = ticks.crons();
+        if let Some(table) = &mut ticks.table {
             for (class, index) in crons {
-                let last = tools.machine.store.last_tick(&first.process, class, index).map_err(store_fault)?;
+                let last = tools.machine.store.last_tick(&located.item.id(), class, index).map_err(store_fault)?;
                 table.set_last(class, index, last);
             }
         }
-        Ok(Self { table, owner: owner_of(&tools.network.address(), located, &first), followed: next })
+        Ok(Self { followed: next, ..ticks })
+    }
+
+    /// Of the process that was `located`, before slot 0.
+    pub fn from_start(network: &Network, located: &Located) -> Result<Self, Refusal> {
+        let first = Assignment::read(&located.assignment).map_err(|e| Code::BadItem.refuse(e.to_string()))?;
+        // A process with crons that cannot be carried out is not scheduled; an old one has no ticks.
+        let table = Timetable::new(network.id(), &located.item, &first).unwrap_or_default();
+        Ok(Self { table, owner: owner_of(&network.address(), located, &first), followed: 0 })
     }
 
     /// Of a process with this timetable, before slot 0.
     #[cfg(test)]
     pub fn of(table: Option<Timetable>) -> Self {
         Self { table, owner: String::new(), followed: 0 }
+    }
+
+    /// The crons there are.
+    pub fn crons(&self) -> Vec<(Class, u32)> {
+        self.table.iter().flat_map(Timetable::crons).map(|cron| (cron.class, cron.index)).collect()
+    }
+
+    /// Slots before `end` have moved the timetable already.
+    pub fn looking_back(&mut self, end: u64) {
+        self.followed = self.followed.max(end);
     }
 
     /// Checks the entry's claim, if it makes one, and makes its content the owner's word then.

@@ -227,7 +227,10 @@ impl ComputeHandle {
         let mut fuel = 0_u64;
         for at in start..=slot {
             let result = machine.store.result(&process, at).map_err(store_fault)?;
-            let outcome = result.and_then(|result| Outcome::decode(&result.outcome).ok());
+            let Some(result) = result else {
+                return too_far(format!("slot {at}, from before this node took the process over,"));
+            };
+            let outcome = Outcome::decode(&result.outcome).ok();
             fuel = fuel.saturating_add(outcome.map_or(0, |outcome| outcome.fuel));
             if fuel > limit {
                 return too_far(format!("more than {limit} of fuel"));
