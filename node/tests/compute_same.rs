@@ -1,6 +1,6 @@
 //! The same log gives the same outcomes, fuel and roots, however it is evaluated: at one go with any policy of copying,
 //! parked and revived or restored from a snapshot after every few slots, with dry runs between, on threads side by side,
-//! and from the middle on in another process of the operating system.
+//! from the middle on in another process of the operating system, and compiled by the baseline compiler.
 //!
 //! The logs are random: good messages, refused ones, traps, endless loops, recursion without end, growing memory.
 
@@ -113,6 +113,8 @@ fn all_ways_agree(program: Program, choices: &[(u8, u8)], every: usize) {
         for way in ways {
             same(&reference, &evaluate(&module, &env, &log, way), &format!("{way:?}"));
         }
+        let baseline = program.baseline();
+        same(&reference, &evaluate(&baseline, &env, &log, Way::Parked(every)), "the baseline compiler");
         // Side by side: two processes of one module at the same time.
         let again =
             || on_evaluation_stack(|| evaluate(&module, &env, &log, Way::Policy(ReplayPolicy::default()))).unwrap();

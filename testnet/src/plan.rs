@@ -267,11 +267,18 @@ struct NodeFile<'a> {
     wallet: &'static str,
     anchor_every_seconds: u64,
     offer: Offer,
+    compute: Compute,
 }
 
 #[derive(Serialize)]
 struct Offer {
     price_per_gfuel: u64,
+    max_leases: u32,
+}
+
+#[derive(Serialize)]
+struct Compute {
+    idle_after_seconds: u64,
 }
 
 /// Writes all files; `plan.json` first: it says whose folder this is, and the others follow from it at every start.
@@ -314,7 +321,9 @@ fn node_file(plan: &Plan, node: &PlannedNode, index: usize) -> Result<String, Te
         // The devnet's winston are free.
         anchor_every_seconds: 2,
         // Prices differ a little, so that there is a market to look at.
-        offer: Offer { price_per_gfuel: 100_u64.saturating_add(index as u64 % 5) },
+        offer: Offer { price_per_gfuel: 100_u64.saturating_add(index as u64 % 5), max_leases: 20_000 },
+        // All nodes share one machine: what is not used goes to disk soon.
+        compute: Compute { idle_after_seconds: 30 },
     };
     let path = plan.dir.join(&node.name).join("node.toml");
     toml::to_string_pretty(&file).map_err(|error| TestnetError::Broken { path, reason: error.to_string() })

@@ -10,13 +10,22 @@ use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use super::Api;
 
 /// Names and meanings, in the order of [`Now`].
-const NUMBERS: [(&str, &str); 16] = [
+const NUMBERS: [(&str, &str); 22] = [
     ("weft_sealed_records", "Log records written since the start"),
     ("weft_log_flushes", "Flushes of the log to disk since the start"),
     ("weft_log_bytes", "Size of the log"),
     ("weft_attested_records", "Outcomes signed since the start"),
     ("weft_processes_live", "Processes whose memory is ready to go on, those being evaluated included"),
-    ("weft_processes_parked", "Processes kept as a compressed image"),
+    ("weft_processes_parked", "Processes at rest on disk"),
+    ("weft_processes_parkings", "Times that a process was put on disk since the start"),
+    ("weft_processes_revivals", "Times that a process was read from disk since the start"),
+    (
+        "weft_processes_evicted",
+        "Processes forgotten for want of room since the start: their logs are replayed when asked",
+    ),
+    ("weft_processes_live_bytes", "Memory of the live processes, with the copies kept of them"),
+    ("weft_processes_live_bytes_limit", "Most memory that live processes may take"),
+    ("weft_processes_parked_bytes", "Disk taken by processes at rest"),
     ("weft_evaluations_waiting", "Evaluations waiting for a seat"),
     ("weft_anchor_waiting", "Items waiting to be bundled"),
     ("weft_anchor_posted", "Items in bundles posted and not confirmed yet"),
@@ -73,6 +82,12 @@ impl Api {
             machine.store.stats().records,
             wide(pool.live),
             wide(pool.parked),
+            pool.parkings,
+            pool.revivals,
+            pool.evicted,
+            wide(pool.live_bytes),
+            wide(pool.max_live_bytes),
+            pool.parked_bytes,
             wide(pool.waiting),
             anchor.waiting,
             anchor.posted,

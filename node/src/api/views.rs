@@ -145,7 +145,12 @@ impl Api {
             "log_bytes": log.end,
             "attested_since_start": results.records,
             "live_processes": pool.live,
+            "live_bytes": pool.live_bytes,
+            "live_bytes_limit": pool.max_live_bytes,
             "parked_processes": pool.parked,
+            "parked_bytes": pool.parked_bytes,
+            "revived_since_start": pool.revivals,
+            "evicted_since_start": pool.evicted,
             "evaluations_waiting": pool.waiting,
             "engine_profile": machine.engine.profile().id(),
         })

@@ -6,6 +6,7 @@
 
 mod figures;
 mod load;
+mod many;
 mod own;
 mod report;
 
@@ -46,8 +47,12 @@ Examples:
   weft bench
   weft bench --clients 64 --processes 16 --time 30s
   weft bench --aos aos.wasm
+  weft bench many --processes 10000
   weft bench --node http://127.0.0.1:4002 --node http://127.0.0.1:4010")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Nodes of the network to start
     #[arg(long, value_name = "N", default_value = "5", conflicts_with = "node")]
     nodes: NonZeroUsize,
@@ -71,9 +76,19 @@ pub struct Bench {
     data: Option<PathBuf>,
 }
 
+/// Other things to measure.
+#[derive(clap::Subcommand, Debug)]
+enum Other {
+    /// What many processes take that are asked once and then rest, and how soon they answer again
+    Many(many::Many),
+}
+
 impl Bench {
     /// Runs everything and reports.
-    pub(super) async fn run(self) -> CliResult<Done> {
+    pub(super) async fn run(mut self) -> CliResult<Done> {
+        if let Some(Other::Many(many)) = self.other.take() {
+            return many.run().await;
+        }
         if self.time.is_zero() || self.time > Duration::from_secs(600) {
             let value = humantime::format_duration(self.time);
             return Err(CliError::usage("--time", value, "must be more than 0 and at most 10m").fix("use --time 10s"));

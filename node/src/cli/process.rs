@@ -61,7 +61,7 @@ impl Process {
             Self::Result(c) => c.run().await,
             Self::Log(c) => c.run().await,
             Self::Show(c) => c.run().await,
-            Self::Replay(c) => c.run().await,
+            Self::Replay(c) => Box::pin(c.run()).await,
             Self::List(c) => c.run().await,
             Self::DryRun(c) => c.run().await,
         }

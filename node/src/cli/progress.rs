@@ -7,6 +7,7 @@ use std::{
     future::Future,
     io::{IsTerminal, Write},
     pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -45,6 +46,42 @@ pub async fn during<T>(label: &str, work: impl Future<Output = T>) -> T {
             }
         }
     }
+}
+
+/// As [`during`], for work that counts how much of `total` is done: says that, and how long the rest will take.
+pub async fn counted<T>(label: &str, total: usize, done: &AtomicUsize, work: impl Future<Output = T>) -> T {
+    let terminal = std::io::stderr().is_terminal();
+    let start = Instant::now();
+    let mut work = pin!(work);
+    let mut ticks = tokio::time::interval(if terminal { TICK } else { Duration::from_secs(PLAIN_EVERY) });
+    let mut drawn = false;
+    loop {
+        tokio::select! {
+            out = &mut work => {
+                if drawn && terminal {
+                    write_stderr("\r\u{1b}[2K");
+                }
+                return out;
+            }
+            _ = ticks.tick() => {
+                let passed = start.elapsed();
+                if passed < QUIET {
+                    continue;
+                }
+                drawn = true;
+                let line = counting(label, total, done.load(Ordering::Relaxed), passed);
+                write_stderr(&if terminal { format!("\r\u{1b}[2K{line}") } else { format!("{line}\n") });
+            }
+        }
+    }
+}
+
+fn counting(label: &str, total: usize, done: usize, passed: Duration) -> String {
+    let share = done.min(total).saturating_mul(20).checked_div(total).unwrap_or(0);
+    let bar: String = (0..20).map(|at| if at < share { '#' } else { '.' }).collect();
+    let left = passed.as_millis().saturating_mul(total.saturating_sub(done) as u128).checked_div(done as u128);
+    let left = left.map_or_else(String::new, |ms| format!(", {} s left", ms / 1000));
+    format!("{label} [{bar}] {done} of {total}{left}")
 }
 
 /// Progress that cannot be written is no reason to fail.
@@ -120,5 +157,13 @@ mod tests {
             text,
             "replaying [######------------------] 250 of 1000 slots, 25 slots/s, 500 Mfuel/s, about 30 s left"
         );
+    }
+
+    #[test]
+    fn a_count_says_what_is_left() {
+        let line = counting("spawning", 200, 50, Duration::from_secs(10));
+        assert_eq!(line, "spawning [#####...............] 50 of 200, 30 s left");
+        assert_eq!(counting("spawning", 200, 0, Duration::from_secs(1)), "spawning [....................] 0 of 200");
+        assert_eq!(counting("x", 0, 0, Duration::ZERO), "x [....................] 0 of 0");
     }
 }

@@ -117,13 +117,24 @@ fn ordering(work: &Value) -> String {
 
 fn compute(work: &Value) -> String {
     let n = |name| number(work, name);
-    format!(
-        "{} attested since start; processes {} live, {} parked; {} evaluations waiting",
+    let size = |name| table::bytes(n(name));
+    let mut line = format!(
+        "{} attested since start; processes {} live in {} of {}, {} parked in {}; {} evaluations waiting",
         n("attested_since_start"),
         n("live_processes"),
+        size("live_bytes"),
+        size("live_bytes_limit"),
         n("parked_processes"),
+        size("parked_bytes"),
         n("evaluations_waiting"),
-    )
+    );
+    if n("evicted_since_start") > 0 {
+        line.push_str(&format!(
+            "; {} forgotten for want of room (their logs are replayed when they are asked: give [compute] more)",
+            n("evicted_since_start")
+        ));
+    }
+    line
 }
 
 /// The lines about anchoring, with what is wrong on a line of its own.

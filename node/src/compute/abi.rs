@@ -3,14 +3,14 @@
 //! Where it sits: used by `live.rs`. Two conventions: AO's (C strings on the module's C stack) and Weft's plain one
 //! (`alloc`, lengths beside pointers).
 
-use std::ffi::CStr;
+use std::{borrow::Cow, ffi::CStr};
 
 use serde_json::Value;
-use wasmtime::{ExternType, Func, Instance, Memory, Store, Val, ValType};
+use wasmtime::{ExternType, Instance, Memory, Store, Val, ValType};
 
 use super::{
     evaluation::{EvalError, EvalErrorKind},
-    host::{Host, HostError, STACK_RESTORE, STACK_SAVE, call_coerced},
+    host::{Function, Host, HostError, STACK_RESTORE, STACK_SAVE, call_coerced},
     module::{LoadError, ModuleFormat},
 };
 
@@ -65,20 +65,23 @@ fn type_name(ty: &ValType) -> &'static str {
 /// The functions of one instance that a call needs.
 pub(super) enum Abi {
     /// AO's convention.
-    C { handle: Func, place: Place },
+    C { handle: Function, place: Place },
     /// Weft's plain convention.
-    Plain { handle: Func, alloc: Func },
+    Plain { handle: Function, alloc: Function },
 }
 
 /// Where the texts of a call are put in AO's convention.
 pub(super) enum Place {
-    Stack { save: Func, alloc: Func, restore: Func, free: Option<Func> },
-    Heap { malloc: Func, free: Option<Func> },
+    Stack { save: Function, alloc: Function, restore: Function, free: Option<Function> },
+    Heap { malloc: Function, free: Option<Function> },
 }
 
 impl Abi {
     pub(super) fn of(store: &mut Store<Host>, instance: &Instance, format: ModuleFormat) -> Result<Self, LoadError> {
-        let mut find = |names: &[&str]| names.iter().find_map(|name| instance.get_func(&mut *store, name));
+        let mut find = |names: &[&str]| {
+            let function = names.iter().find_map(|name| instance.get_func(&mut *store, name))?;
+            Some(Function::of(&*store, function))
+        };
         let missing = |name: &str| LoadError::MissingExport(name.to_owned());
         let handle = find(&["handle"]).ok_or_else(|| missing("handle"))?;
         if format == ModuleFormat::Plain {
@@ -119,8 +122,8 @@ impl Abi {
             return Err(EvalError::new(EvalErrorKind::BadInput, "the message holds a NUL byte"));
         }
         match self {
-            Self::Plain { handle, alloc } => plain(store, memory, *handle, *alloc, texts, max_output),
-            Self::C { handle, place } => c(store, memory, *handle, place, texts, max_output),
+            Self::Plain { handle, alloc } => plain(store, memory, handle, alloc, texts, max_output),
+            Self::C { handle, place } => c(store, memory, handle, place, texts, max_output),
         }
     }
 }
@@ -128,8 +131,8 @@ impl Abi {
 fn plain(
     store: &mut Store<Host>,
     memory: Memory,
-    handle: Func,
-    alloc: Func,
+    handle: &Function,
+    alloc: &Function,
     texts: [&str; 2],
     max_output: usize,
 ) -> Result<Value, EvalError> {
@@ -137,13 +140,13 @@ fn plain(
     for text in texts {
         let length = i32::try_from(text.len())
             .map_err(|_| EvalError::new(EvalErrorKind::BadInput, "the message is longer than 2 GiB"))?;
-        let at = integer(call_coerced(&mut *store, alloc, &[Val::I32(length)]).map_err(failure)?);
+        let at = integer(alloc.call(&mut *store, &[Val::I32(length)]).map_err(failure)?);
         // The address is a 32-bit one, whatever its sign.
         let at = at & u64::from(u32::MAX);
         put(store, memory, at, &[text.as_bytes()])?;
         args.extend([Val::I32(at as u32 as i32), Val::I32(length)]);
     }
-    let packed = integer(call_coerced(&mut *store, handle, &args).map_err(failure)?);
+    let packed = integer(handle.call(&mut *store, &args).map_err(failure)?);
     let (at, length) = ((packed >> 32) as usize, (packed & u64::from(u32::MAX)) as usize);
     if length > max_output {
         return Err(too_large(max_output));
@@ -157,7 +160,7 @@ fn plain(
 fn c(
     store: &mut Store<Host>,
     memory: Memory,
-    handle: Func,
+    handle: &Function,
     place: &Place,
     texts: [&str; 2],
     max_output: usize,
@@ -166,13 +169,13 @@ fn c(
     let saved = match place {
         Place::Stack { save, free, .. } => {
             if let Some(free) = free {
-                let free = integer(call_coerced(&mut *store, *free, &[]).map_err(failure)?);
+                let free = integer(free.call(&mut *store, &[]).map_err(failure)?);
                 if total.saturating_add(STACK_RESERVE) > free {
                     let what = format!("the message takes {total} bytes; the module's stack has {free}");
                     return Err(EvalError::new(EvalErrorKind::BadInput, what));
                 }
             }
-            call_coerced(&mut *store, *save, &[]).map_err(failure)?
+            save.call(&mut *store, &[]).map_err(failure)?
         }
         Place::Heap { .. } => None,
     };
@@ -180,22 +183,22 @@ fn c(
     for text in texts {
         let length = Val::I64(text.len() as i64 + 1);
         let function = match place {
-            Place::Stack { alloc, .. } => *alloc,
-            Place::Heap { malloc, .. } => *malloc,
+            Place::Stack { alloc, .. } => alloc,
+            Place::Heap { malloc, .. } => malloc,
         };
-        let at = call_coerced(&mut *store, function, &[length]).map_err(failure)?.unwrap_or(Val::I32(0));
+        let at = function.call(&mut *store, &[length]).map_err(failure)?.unwrap_or(Val::I32(0));
         put(store, memory, integer(Some(at)), &[text.as_bytes(), &[0]])?;
         args.push(at);
     }
-    let at = integer(call_coerced(&mut *store, handle, &args).map_err(failure)?);
+    let at = integer(handle.call(&mut *store, &args).map_err(failure)?);
     let result = c_string(memory.data(&*store), at, max_output).and_then(|text| response(&text));
     match (place, saved) {
         (Place::Stack { restore, .. }, Some(saved)) => {
-            call_coerced(&mut *store, *restore, &[saved]).map_err(failure)?;
+            restore.call(&mut *store, &[saved]).map_err(failure)?;
         }
         (Place::Heap { free: Some(free), .. }, _) => {
             for at in args {
-                call_coerced(&mut *store, *free, &[at]).map_err(failure)?;
+                free.call(&mut *store, &[at]).map_err(failure)?;
             }
         }
         _ => {}
@@ -203,12 +206,12 @@ fn c(
     result
 }
 
-fn c_string(data: &[u8], at: u64, max_output: usize) -> Result<String, EvalError> {
+fn c_string(data: &[u8], at: u64, max_output: usize) -> Result<Cow<'_, str>, EvalError> {
     let rest = usize::try_from(at).ok().and_then(|at| data.get(at..)).ok_or_else(outside)?;
     let window = rest.get(..max_output.saturating_add(1)).unwrap_or(rest);
     match CStr::from_bytes_until_nul(window) {
         // As the loader's decoder does it: bytes that are not UTF-8 become U+FFFD.
-        Ok(text) => Ok(String::from_utf8_lossy(text.to_bytes()).into_owned()),
+        Ok(text) => Ok(String::from_utf8_lossy(text.to_bytes())),
         Err(_) if window.len() < rest.len() => Err(too_large(max_output)),
         Err(_) => Err(outside()),
     }

@@ -107,7 +107,7 @@ impl Engine {
 
 /// A compiled module with its imports, checked against what its format needs.
 pub(super) fn bind(compiled: &wasmtime::Module, format: ModuleFormat) -> Result<InstancePre<Host>, LoadError> {
-    check_memory(compiled, format)?;
+    check_memory(compiled)?;
     let linker = host::linker(compiled.engine(), compiled, format)?;
     abi::check_exports(compiled, format)?;
     linker.instantiate_pre(compiled).map_err(|error| LoadError::Unsupported(format!("{error:#}")))
@@ -146,17 +146,10 @@ pub(super) fn settings() -> wasmtime::Config {
     config
 }
 
-fn check_memory(module: &wasmtime::Module, format: ModuleFormat) -> Result<(), LoadError> {
+fn check_memory(module: &wasmtime::Module) -> Result<(), LoadError> {
     let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
         return Err(LoadError::MissingExport("memory".to_owned()));
     };
-    let wide = format == ModuleFormat::Emscripten64;
-    if memory.is_64() != wide {
-        let (has, wants) = if wide { ("32", "64") } else { ("64", "32") };
-        return Err(LoadError::Unsupported(format!(
-            "{has}-bit memory where its Module-Format {format} says {wants}-bit"
-        )));
-    }
     if memory.is_shared() {
         return Err(LoadError::Unsupported("shared memory".to_owned()));
     }

@@ -24,7 +24,6 @@ use super::{
     },
     module::{LoadError, Module},
     reads::Reads,
-    root,
     tiers::Tier,
 };
 use policy::{Pace, copy_fuel};
@@ -183,7 +182,7 @@ impl Instance {
     /// The state was lost by an earlier failure of this node.
     pub fn root(&mut self) -> Result<Id, InstanceError> {
         let module = self.module.clone();
-        self.state().map(|checkpoint| root::of(checkpoint, module.image()))
+        self.state().map(|checkpoint| checkpoint.root(module.image()))
     }
 
     /// The state, to be stored.

@@ -18,6 +18,7 @@ mod evaluation;
 mod host;
 mod instance;
 mod live;
+pub mod measure;
 mod memory;
 mod module;
 mod pool;

@@ -43,6 +43,7 @@ pub(crate) fn prepare(wasm: &[u8], format: ModuleFormat, max_memory: u64) -> Res
     let wasm = named.as_deref().unwrap_or(wasm);
     // Before the translation, so that it only works on what could run; and behind it, which makes functions and adds globals.
     inspect(wasm, format, max_memory)?;
+    memory_width(wasm, format)?;
     let rewritten = rewrite(wasm)?;
     let wasm = rewritten.as_slice();
     let globals = inspect(wasm, format, max_memory)?;
@@ -59,6 +60,24 @@ fn reserved_names(wasm: &[u8]) -> Result<(), LoadError> {
                 if name.starts_with(RESERVED) {
                     let shown: String = name.chars().take(40).collect();
                     return Err(LoadError::Unsupported(format!("the reserved export name {shown:?}")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looked at here: what is compiled has a 32-bit memory in any case.
+fn memory_width(wasm: &[u8], format: ModuleFormat) -> Result<(), LoadError> {
+    let wide = format == ModuleFormat::Emscripten64;
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let Payload::MemorySection(section) = payload.map_err(not_wasm)? {
+            for memory in section {
+                if memory.map_err(not_wasm)?.memory64 != wide {
+                    let (has, wants) = if wide { ("32", "64") } else { ("64", "32") };
+                    return Err(LoadError::Unsupported(format!(
+                        "{has}-bit memory where its Module-Format {format} says {wants}-bit"
+                    )));
                 }
             }
         }

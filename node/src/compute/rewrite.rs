@@ -1,6 +1,7 @@
 //! What is changed in a module before it is compiled, so that old and new builds meet one engine and one host environment:
 //! exception instructions become plain ones, calls that count gas go, minified names become readable, recursion is counted,
-//! every NaN gets the same bits, fuel is paid, mutable globals become reachable. Pure functions of the binary: every node compiles the same.
+//! every NaN gets the same bits, fuel is paid, 64-bit memories become 32-bit ones, mutable globals become reachable. Pure
+//! functions of the binary: every node compiles the same.
 //!
 //! Where it sits: called by [`super::prepare`](super::prepare::prepare) on bytes from anywhere, before anybody has validated
 //! them; the engine validates what comes out.
@@ -13,6 +14,7 @@ mod function;
 mod meter;
 mod names;
 mod nan;
+mod narrow;
 
 use super::module::{LoadError, ModuleFormat};
 use binary::Binary;
@@ -37,14 +39,14 @@ pub(crate) fn readable(wasm: &[u8], format: ModuleFormat) -> Result<Option<Vec<u
 }
 
 /// `wasm`, with readable names, as this engine compiles it. The order decides what fuel is paid for: what exceptions and
-/// the count of recursion became is, what NaNs need is not.
+/// the count of recursion became is, what NaNs and the width of the memory need is not.
 pub(crate) fn rewrite(wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
     let lowered = exceptions::lower(wasm)?;
     let plain = lowered.as_deref().unwrap_or(wasm);
     let bounded = depth::bound(plain)?;
     let metered = meter::charge(bounded.as_deref().unwrap_or(plain))?;
-    let canonical = nan::canonical(&metered)?;
-    Ok(canonical.unwrap_or(metered))
+    let canonical = nan::canonical(&metered)?.unwrap_or(metered);
+    Ok(narrow::narrow(&canonical)?.unwrap_or(canonical))
 }
 
 /// `wasm` with these globals exported under the names beside them. A module without exports comes back as it is: it lacks

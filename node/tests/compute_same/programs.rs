@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use weft_node::compute::Module;
+use weft_node::compute::{Compilers, Module};
 
 use crate::modules;
 
@@ -27,10 +27,16 @@ impl Program {
     /// Loaded once in each process of the operating system.
     pub fn module(self) -> Module {
         static MODULES: [OnceLock<Module>; 5] = [const { OnceLock::new() }; 5];
-        MODULES[self as usize].get_or_init(|| self.load()).clone()
+        MODULES[self as usize].get_or_init(|| self.load(Compilers::Optimising)).clone()
     }
 
-    fn load(self) -> Module {
+    /// The same from the other compiler.
+    pub fn baseline(self) -> Module {
+        static MODULES: [OnceLock<Module>; 5] = [const { OnceLock::new() }; 5];
+        MODULES[self as usize].get_or_init(|| self.load(Compilers::BaselineOnly)).clone()
+    }
+
+    fn load(self, compilers: Compilers) -> Module {
         let lua = include_bytes!("../../../examples/lua/lua.wasm");
         let (wasm, format, fuel) = match self {
             Self::Wide => (wrong(true), "wasm64-unknown-emscripten-draft_2024_02_15", 2_000_000),
@@ -41,7 +47,8 @@ impl Program {
                 (modules::ao_module("aos2_0_6.wasm"), "wasm64-unknown-emscripten-draft_2024_02_15", 600_000_000)
             }
         };
-        modules::engine(|config| config.fuel_per_slot = fuel).load(&wasm, format.parse().unwrap()).unwrap()
+        let engine = modules::engine(|config| (config.fuel_per_slot, config.compilers) = (fuel, compilers));
+        engine.load(&wasm, format.parse().unwrap()).unwrap()
     }
 
     pub fn env(self) -> String {

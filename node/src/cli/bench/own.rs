@@ -67,6 +67,11 @@ impl Own {
         Ok(Self { folder, child, urls, pids, start_up })
     }
 
+    /// Where its files are, a folder for each node among them.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Ends the network and deletes its folder.
     pub async fn stop(mut self) {
         let folder = self.folder.clone();

@@ -33,3 +33,19 @@ fn addresses_are_shown_without_the_peer_id() {
     assert_eq!(without_peer("/ip4/127.0.0.1/tcp/9100/p2p/12D3KooW"), "/ip4/127.0.0.1/tcp/9100");
     assert_eq!(without_peer("/ip4/127.0.0.1/tcp/9100"), "/ip4/127.0.0.1/tcp/9100");
 }
+
+#[test]
+fn compute_says_what_processes_take() {
+    let mut work = json!({
+        "attested_since_start": 7, "live_processes": 2, "live_bytes": 3 << 20, "live_bytes_limit": 8_u64 << 30,
+        "parked_processes": 5, "parked_bytes": 1 << 20, "evaluations_waiting": 1, "evicted_since_start": 0,
+    });
+    let line = compute(&work);
+    assert!(
+        line.starts_with("7 attested since start; processes 2 live in 3.0 MiB of 8.0 GiB, 5 parked in 1.0 MiB; 1 "),
+        "{line}"
+    );
+    assert!(!line.contains("forgotten"));
+    work["evicted_since_start"] = json!(4);
+    assert!(compute(&work).contains("4 forgotten for want of room"));
+}

@@ -1,9 +1,12 @@
 //! setjmp and longjmp as emscripten does them: `invoke_*` calls into the module, and a longjmp below it unwinds the
 //! native stack back to it as an error.
 
-use wasmtime::{AsContextMut, Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
+use wasmtime::{Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
 
-use super::{Call, Host, HostError, Outcome, exported};
+use super::{
+    Call, Host, HostError, Outcome, exported,
+    function::{call_coerced, zero},
+};
 use crate::compute::config::MAX_CALLS_BACK;
 
 /// The module's names for "read the stack pointer" and "set it", old and new.
@@ -46,15 +49,6 @@ impl TypeMatch for Val {
                 | (Self::F32(_), ValType::F32)
                 | (Self::F64(_), ValType::F64)
         )
-    }
-}
-
-fn zero(ty: &ValType) -> Val {
-    match ty {
-        ValType::I32 => Val::I32(0),
-        ValType::F32 => Val::F32(0),
-        ValType::F64 => Val::F64(0),
-        _ => Val::I64(0),
     }
 }
 
@@ -122,34 +116,4 @@ pub(super) fn call_back(caller: &mut Caller<'_, Host>, function: Func, args: &[V
     // Whatever ends the call (an answer, a trap, a longjmp), it comes by here.
     caller.data_mut().calls_back = open;
     outcome
-}
-
-/// Calls `function`, converting integers to the width that it declares, and returns its first result.
-pub(crate) fn call_coerced(
-    mut store: impl AsContextMut<Data = Host>,
-    function: Func,
-    args: &[Val],
-) -> wasmtime::Result<Option<Val>> {
-    let ty = function.ty(&store);
-    if ty.params().len() != args.len() {
-        return Err(
-            HostError::Fault("a function of the module has an unexpected number of parameters".to_owned()).into()
-        );
-    }
-    let coerced: Vec<Val> = ty.params().zip(args).map(|(ty, value)| coerce(&ty, value)).collect();
-    let mut results: Vec<Val> = ty.results().map(|ty| zero(&ty)).collect();
-    function.call(&mut store, &coerced, &mut results)?;
-    let in_flight = store.as_context().data().in_flight;
-    if in_flight.is_some_and(|global| !matches!(global.get(&mut store), Val::I32(0))) {
-        return Err(HostError::Uncaught.into());
-    }
-    Ok(results.into_iter().next())
-}
-
-fn coerce(ty: &ValType, value: &Val) -> Val {
-    match (ty, value) {
-        (ValType::I32, Val::I64(value)) => Val::I32(*value as i32),
-        (ValType::I64, Val::I32(value)) => Val::I64(i64::from(value.cast_unsigned())),
-        _ => *value,
-    }
 }

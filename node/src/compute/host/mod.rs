@@ -10,6 +10,7 @@
 
 mod calendar;
 mod files;
+mod function;
 mod jump;
 mod process;
 mod strftime;
@@ -27,7 +28,8 @@ use super::{
     reads::Reads,
 };
 
-pub(crate) use jump::{STACK_RESTORE, STACK_SAVE, call_coerced};
+pub(crate) use function::{Function, call_coerced};
+pub(crate) use jump::{STACK_RESTORE, STACK_SAVE};
 
 /// Data of a store: the limits of one process, and what it has beside its memory during a slot.
 pub(crate) struct Host {

@@ -1,7 +1,11 @@
 //! A copy of a process's state in this node's memory, made to go back to.
 
+use std::cell::OnceCell;
+
+use weft_protocol::Id;
+
 use super::{GlobalValue, PAGE, image::Image, is_zero, page, resident};
-use crate::compute::live::Live;
+use crate::compute::{live::Live, root};
 
 /// All that a process is: the size of its memory, its globals, and in what its pages differ from the module's image.
 /// A page that is in neither list is as it is in the image.
@@ -15,6 +19,8 @@ pub(crate) struct Checkpoint {
     pub(crate) pages: Vec<u32>,
     /// The pages' contents, in the same order.
     pub(crate) data: Vec<u8>,
+    /// The state root, once somebody asked for it.
+    root: OnceCell<Id>,
 }
 
 impl Checkpoint {
@@ -38,7 +44,23 @@ impl Checkpoint {
                 }
             }
         });
-        Self { memory_bytes: memory.len() as u64, globals, cleared, pages, data }
+        Self { memory_bytes: memory.len() as u64, globals, cleared, pages, data, root: OnceCell::new() }
+    }
+
+    /// The state of which these are the parts.
+    pub(super) fn new(
+        memory_bytes: u64,
+        globals: Vec<GlobalValue>,
+        cleared: Vec<u32>,
+        pages: Vec<u32>,
+        data: Vec<u8>,
+    ) -> Self {
+        Self { memory_bytes, globals, cleared, pages, data, root: OnceCell::new() }
+    }
+
+    /// The state root; `image` is that of the module.
+    pub(crate) fn root(&self, image: &Image) -> Id {
+        *self.root.get_or_init(|| root::of(self, image))
     }
 
     /// The pages that are listed, with their contents.

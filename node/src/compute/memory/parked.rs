@@ -15,7 +15,7 @@ use super::{
     snapshot::SnapshotError,
     stored::{Reader, Stored, contents, globals_bytes, put_globals, put_numbers},
 };
-use crate::compute::{module::Module, root};
+use crate::compute::module::Module;
 
 const MAGIC: &[u8; 8] = b"WEFTPRK1";
 
@@ -37,7 +37,7 @@ impl Parked {
         for (_, content) in checkpoint.listed().filter(differs) {
             body.extend_from_slice(content);
         }
-        let root = root::of(checkpoint, image);
+        let root = checkpoint.root(image);
         Stored::pack(MAGIC, module.id(), root, checkpoint.memory_bytes, &body, image.dictionary()).map(Self)
     }
 
@@ -77,7 +77,7 @@ impl Parked {
         if !sound {
             return Err(SnapshotError::Malformed("its body is damaged"));
         }
-        if root::of(&checkpoint, image) != self.0.root {
+        if checkpoint.root(image) != self.0.root {
             return Err(SnapshotError::WrongRoot);
         }
         Ok(checkpoint)
@@ -91,7 +91,7 @@ fn parse(body: Vec<u8>, memory_bytes: u64) -> Option<Checkpoint> {
     let pages = reader.page_numbers(memory_bytes)?;
     let left = reader.left();
     let data = contents(body, left, pages.len())?;
-    Some(Checkpoint { memory_bytes, globals, cleared, pages, data })
+    Some(Checkpoint::new(memory_bytes, globals, cleared, pages, data))
 }
 
 impl std::fmt::Debug for Parked {

@@ -12,7 +12,7 @@ use super::{
     image::Image,
     stored::{Reader, Stored, contents, globals_bytes, put_globals, put_numbers},
 };
-use crate::compute::{module::Module, root};
+use crate::compute::module::Module;
 
 const MAGIC: &[u8; 8] = b"WEFTSNP1";
 
@@ -61,7 +61,7 @@ impl Snapshot {
         for (_, content, _) in checkpoint.nonzero(image) {
             body.extend_from_slice(content);
         }
-        let root = root::of(checkpoint, image);
+        let root = checkpoint.root(image);
         Stored::pack(MAGIC, module.id(), root, checkpoint.memory_bytes, &body, &[]).map(Self)
     }
 
@@ -122,7 +122,7 @@ impl Snapshot {
     fn complete(&self, module: Id, limit: u64) -> Result<Checkpoint, SnapshotError> {
         let body = self.0.unpack(module, limit, &[])?;
         let checkpoint = parse(body, self.0.memory_bytes).ok_or(SnapshotError::Malformed("its body is damaged"))?;
-        if root::of(&checkpoint, &Image::default()) != self.0.root {
+        if checkpoint.root(&Image::default()) != self.0.root {
             return Err(SnapshotError::WrongRoot);
         }
         Ok(checkpoint)
@@ -146,5 +146,5 @@ fn parse(body: Vec<u8>, memory_bytes: u64) -> Option<Checkpoint> {
     let pages = reader.page_numbers(memory_bytes)?;
     let left = reader.left();
     let data = contents(body, left, pages.len())?;
-    Some(Checkpoint { memory_bytes, globals, cleared: Vec::new(), pages, data })
+    Some(Checkpoint::new(memory_bytes, globals, Vec::new(), pages, data))
 }

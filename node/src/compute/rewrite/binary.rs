@@ -10,6 +10,7 @@ pub(super) const MEMORIES: u8 = 5;
 pub(super) const GLOBALS: u8 = 6;
 pub(super) const EXPORTS: u8 = 7;
 pub(super) const CODE: u8 = 10;
+pub(super) const DATA: u8 = 11;
 pub(super) const TAGS: u8 = 13;
 
 /// Bytes of the header: magic and version.

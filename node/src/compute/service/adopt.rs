@@ -119,7 +119,7 @@ pub async fn adopt(tools: &ComputeTools, from: NodeKey, process: Id, wanted: u64
         return false;
     }
     let owners = providers(&tools.network);
-    let found = match find_checkpoints(&tools.machine.shelf.gateway, &process, &owners).await {
+    let found = match Box::pin(find_checkpoints(&tools.machine.shelf.gateway, &process, &owners)).await {
         Ok(found) => found,
         Err(error) => {
             tracing::debug!(%process, error, "checkpoints cannot be looked for now; the log is evaluated");
@@ -130,7 +130,7 @@ pub async fn adopt(tools: &ComputeTools, from: NodeKey, process: Id, wanted: u64
         if !worth.contains(&claim.slot.saturating_add(1)) && claim.slot.saturating_add(1) != wanted {
             continue;
         }
-        match begin_at(tools, from, process, progress, id).await {
+        match Box::pin(begin_at(tools, from, process, progress, id)).await {
             Ok(slot) => {
                 let text = format!("state taken from checkpoint {id}: {} slots need no evaluation", slot + 1);
                 tracing::info!(%process, slot, checkpoint = %id, "process taken over at a checkpoint");

@@ -39,7 +39,7 @@ pub async fn fill(tools: &ComputeTools, process: Id, hole: Hole, to_slot: u64) -
     }
     let last = to_slot.min(hole.end.saturating_sub(1));
     while progress.next_slot <= last && started.elapsed() < ANSWER_AFTER {
-        let done = page(tools, &mut state, process, seat, progress, &hole, last).await;
+        let done = Box::pin(page(tools, &mut state, process, seat, progress, &hole, last)).await;
         match done {
             Ok(next) => progress = next,
             Err(refusal) => {

@@ -224,3 +224,6 @@ impl Follower {
 fn read(item: &DataItem) -> Result<Attestation, String> {
     Attestation::read(item).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,6 @@ impl ResultStore {
         Ok(self.floor(process)?.filter(|floor| floor.slot == slot))
     }
 }
+
+#[cfg(test)]
+mod tests;
