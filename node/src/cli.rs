@@ -67,7 +67,7 @@ Exit codes:
     3  no such process, message, module or node
     4  the node, or one it needs, does not answer
     5  not done within the time allowed (it may still happen)
-    6  evaluated, and the process answered with an error
+    6  evaluated, and the process answered with an error, or (`process replay`) differs from what was attested
   130  interrupted";
 
 #[derive(Subcommand, Debug)]
