@@ -8,6 +8,7 @@ mod arweave;
 mod bench;
 mod client;
 mod completions;
+mod conformance;
 mod connect;
 mod exit;
 mod item;
@@ -101,6 +102,8 @@ enum Command {
     Status(status::Status),
     /// How fast and how large a network is on this machine
     Bench(bench::Bench),
+    /// Does this machine evaluate messages as every other?
+    Conformance(conformance::Conformance),
     /// Print completions for a shell
     Completions(completions::Completions),
 }
@@ -119,6 +122,7 @@ impl Command {
             Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,
             Self::Bench(c) => c.run().await,
+            Self::Conformance(c) => c.run().await,
             Self::Completions(c) => c.run(),
         }
     }
