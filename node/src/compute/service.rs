@@ -146,7 +146,7 @@ impl ComputeHandle {
         }
         if held.next_slot(&self.tools, &process).await? < first {
             // What is being kept is no less there than what is on disk.
-            held.keeper.kept().await?;
+            held.kept().await?;
             if adopt::adopt(&self.tools, from, process, first).await {
                 held.fold = None;
             }
@@ -166,7 +166,10 @@ impl ComputeHandle {
         // Whoever asks for the slots after these has them evaluated while these are being kept.
         let keeper = held.keeper.clone();
         drop(held);
-        keeper.kept().await?;
+        if keeper.kept().await.is_err() {
+            // Unless somebody has gone on from the disk since.
+            slot.lock().await.kept().await?;
+        }
         self.answer(&process, first, last)
     }
 

@@ -305,6 +305,9 @@ async fn begin_at(
 ) -> Result<(), String> {
     let fetched = gateway.fetch_within(&id, MAX_CHECKPOINT).await.map_err(|error| error.to_string())?;
     let checkpoint = Checkpoint::read(&fetched.tags, &fetched.data).map_err(|error| error.to_string())?;
+    if checkpoint.claim != *claim {
+        return Err("the gateway named other tags than it has".to_owned());
+    }
     let entry = entries(client, claim.process, claim.slot, 1).await.map_err(|error| error.text())?;
     let entry = entry.into_iter().next().ok_or("the log does not have its slot")?;
     follower.begin_at(&checkpoint, fetched.owner, &entry).await

@@ -50,6 +50,8 @@ pub(super) enum Refused {
 const MODULES: std::num::NonZeroUsize = crate::bounds::at_least_one(256);
 /// Processes that are live and idle are left alone this long at least when memory gets scarce on the machine.
 const SETTLED: Duration = Duration::from_secs(1);
+/// Longest pause between two looks at processes that are live and idle.
+const LOOK_AT_MOST: Duration = Duration::from_secs(5);
 
 pub(super) struct Table {
     /// Processes that are live, have tasks, or are being worked on.
@@ -204,9 +206,10 @@ impl Table {
         if self.room.is_tight(&self.stats) || scarce || (passed >= config.idle_after && self.room.parks()) {
             return self.park(process);
         }
-        let wait = config.idle_after.saturating_sub(passed);
+        // What has nowhere to go is not waited for.
+        let wait = if self.room.parks() { config.idle_after.saturating_sub(passed) } else { LOOK_AT_MOST };
         // Scarcity on the machine shows only when somebody looks.
-        Next::Wait(Some(wait.clamp(Duration::from_millis(50), Duration::from_secs(5))))
+        Next::Wait(Some(wait.clamp(Duration::from_millis(50), LOOK_AT_MOST)))
     }
 
     fn work(&mut self, process: Id) -> Next {
@@ -241,8 +244,9 @@ impl Table {
     /// The live process whose turn is farthest away. It makes room for one that has had less.
     fn last_ready_live(&self) -> Option<Id> {
         let live = |id: &Id| self.entries.get(id).is_some_and(|entry| entry.counted > 0);
-        // Only so far: what is ready is not bounded by what can be live.
-        self.ready.iter().rev().take(64).map(|(_, _, id)| *id).find(live)
+        // Only so far: what is ready is not bounded by what can be live. But while nobody works nobody comes back either.
+        let far = if self.stats.running == 0 { usize::MAX } else { 64 };
+        self.ready.iter().rev().take(far).map(|(_, _, id)| *id).find(live)
     }
 
     /// Ends a piece of work. Processes whose files are to be deleted for want of room are returned.

@@ -401,3 +401,40 @@ async fn two_modules_and_closing() {
     pool.owner.shared.wake.notify_all();
     assert!(matches!(pool.run(process(1), &module, jobs(1..2, "Increment")).await, Err(PoolError::Closed(_))));
 }
+
+/// The live process may be anywhere among those that wait for their turn: it has to be found when nobody else works.
+#[tokio::test]
+async fn a_full_pool_makes_room_although_the_live_process_is_next_but_many() {
+    let pool = pool(|config| {
+        config.threads = NonZeroUsize::MIN;
+        config.max_live = 1;
+        config.quantum = Duration::ZERO;
+    });
+    let module = counter();
+    let (gate, wait) = mpsc::channel::<()>();
+    let blocked = pool.submit(process(255), move |_, _| {
+        let _ = wait.recv();
+        Ok(Some(()))
+    });
+    let mut open = Some(gate);
+    let mut tasks: Vec<futures::future::BoxFuture<'_, Result<(), PoolError>>> = vec![Box::pin(blocked)];
+    for number in 0..90_u8 {
+        // Those first have had much of the threads' time, those after them little: the live one is among the latter.
+        let pause = if number < 70 { Duration::from_millis(20) } else { Duration::ZERO };
+        let module = module.clone();
+        tasks.push(Box::pin(pool.submit(process(number), move |seat, turn| {
+            let mut run = Run { module: module.clone(), done: Vec::new(), jobs: jobs(0..1, "Increment").into_iter() };
+            seat.run(&mut run, turn)?;
+            std::thread::sleep(pause);
+            Ok(Some(()))
+        })));
+        tasks.push(Box::pin(pool.submit(process(number), |_, _| Ok(Some(())))));
+    }
+    // The last: by then all have been handed over.
+    tasks.push(Box::pin(async {
+        drop(open.take());
+        Ok(())
+    }));
+    let all = tokio::time::timeout(DEADLINE, join_all(tasks)).await.expect("the pool stands still");
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+}

@@ -130,7 +130,7 @@ pub async fn adopt(tools: &ComputeTools, from: NodeKey, process: Id, wanted: u64
         if !worth.contains(&claim.slot.saturating_add(1)) && claim.slot.saturating_add(1) != wanted {
             continue;
         }
-        match Box::pin(begin_at(tools, from, process, progress, id)).await {
+        match Box::pin(begin_at(tools, from, process, progress, (id, claim))).await {
             Ok(slot) => {
                 let text = format!("state taken from checkpoint {id}: {} slots need no evaluation", slot + 1);
                 tracing::info!(%process, slot, checkpoint = %id, "process taken over at a checkpoint");
@@ -148,7 +148,13 @@ pub async fn adopt(tools: &ComputeTools, from: NodeKey, process: Id, wanted: u64
 }
 
 /// Checks a checkpoint and makes it this process's state and the place where its results go on; its slot.
-async fn begin_at(tools: &ComputeTools, from: NodeKey, process: Id, progress: Progress, id: Id) -> Result<u64, String> {
+async fn begin_at(
+    tools: &ComputeTools,
+    from: NodeKey,
+    process: Id,
+    progress: Progress,
+    (id, found_as): (Id, Claim),
+) -> Result<u64, String> {
     let shelf = &tools.machine.shelf;
     let fetched = shelf.gateway.fetch_within(&id, shelf.max_bytes.saturating_add(BESIDES)).await;
     let fetched = fetched.map_err(|error| error.to_string())?;
@@ -158,6 +164,10 @@ async fn begin_at(tools: &ComputeTools, from: NodeKey, process: Id, progress: Pr
     let wanted = Wanted { process, module: state.module.party.id, profile: tools.machine.engine.profile().id() };
     checkpoint.check(&tools.network, fetched.owner, &wanted).map_err(|error| error.to_string())?;
     let claim = checkpoint.claim;
+    // What is worth it was decided by what the gateway said of it.
+    if claim != found_as {
+        return Err("the gateway named other tags than it has".to_owned());
+    }
     let snapshot = Snapshot::from_bytes(checkpoint.state.clone()).map_err(|error| error.to_string())?;
     if snapshot.root() != claim.state_root {
         return Err("its state has another root than was attested".to_owned());

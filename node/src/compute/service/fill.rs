@@ -94,6 +94,10 @@ async fn page(
         }
     }
     let next = Progress { next_slot: state.head.next_slot, chain };
+    let held = tools.machine.store.attested(&process, hole.end.saturating_sub(1)).map_err(store_fault)?;
+    if let (Some(held), Some(end)) = (held, steps.last().filter(|_| next.next_slot >= hole.end)) {
+        rebuild::same_log(&held, &end.item)?;
+    }
     if next.next_slot >= hole.end && (chain != hole.chain || root != hole.root) {
         return Err(is_false(tools, process, hole.end).await);
     }

@@ -80,6 +80,18 @@ impl Held {
         }
     }
 
+    /// Waits until everything evaluated so far is durable.
+    ///
+    /// # Errors
+    /// Why it will not be. The fold is then ahead of the disk and goes: the next request reads it anew.
+    pub async fn kept(&mut self) -> Result<(), Refusal> {
+        let kept = self.keeper.kept().await;
+        if kept.is_err() {
+            self.fold = None;
+        }
+        kept
+    }
+
     /// The fold as it stands; taken out, so that a fold left behind half-way is never used again.
     async fn take(&mut self, tools: &ComputeTools, process: Id) -> Result<Fold, Refusal> {
         match self.fold.take() {
@@ -106,6 +118,8 @@ pub async fn advance(
 ) -> Result<usize, Refusal> {
     let mut state = held.take(tools, process).await?;
     if !is_live(tools, &state, &process) {
+        // What is replayed is compared with what is on disk: all of it has to be there.
+        state = held.reread(tools, process).await?;
         let target = state.head.next_slot;
         rebuild::rebuild(tools, &mut state, process, process, target).await?;
     }

@@ -13,7 +13,7 @@ use weft_protocol::{
     attestation::Attestation,
     outcome::{Written, chain_next, chain_start},
     refusal::Code,
-    wire::Refusal,
+    wire::{self, Refusal},
 };
 
 use super::{ComputeTools, fill, fold, store_fault};
@@ -127,6 +127,23 @@ fn chain_before(tools: &ComputeTools, process: &Id, start: u64) -> Result<Id, Re
     Ok(attestation.verdict.chain_after)
 }
 
+/// Refuses an assignment that is not the one a slot was attested with: then it is its scheduler that says something else than
+/// before, and what comes of it says nothing about this node.
+///
+/// # Errors
+/// It is another one.
+pub(super) fn same_log(held: &wire::Result, now: &DataItem) -> Result<(), Refusal> {
+    let before = DataItem::parse(held.assignment.clone(), Profile::History).map(|item| item.id());
+    if before.is_ok_and(|before| before != now.id()) {
+        return Err(Code::Unavailable.refuse(format!(
+            "the scheduler gives another assignment in slot {} than the one it gave when the slot was evaluated: it has \
+             changed its log, and is the one to ask",
+            held.slot
+        )));
+    }
+    Ok(())
+}
+
 /// A replay must give what was signed. A node that cannot reproduce its own word sells no more compute until a person has
 /// looked: its disk, its memory or its engine is not what it was.
 async fn compare(
@@ -137,8 +154,12 @@ async fn compare(
     chain: Id,
 ) -> Result<(), Refusal> {
     let slot = step.assignment.slot;
-    let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
-    match kept {
+    let held = tools.machine.store.attested(process, slot).map_err(store_fault)?;
+    if let Some(held) = &held {
+        same_log(held, &step.item)?;
+    }
+    // A floor has no outcome.
+    match held.filter(|held| !held.outcome.is_empty()) {
         Some(kept) if kept.outcome.as_ref() == outcome.bytes().as_bytes() => return Ok(()),
         Some(_) => {}
         // Before a checkpoint nothing was signed; at it the chain must be the attested one.

@@ -81,8 +81,13 @@ impl ResultStore {
     /// # Errors
     /// When the store fails.
     pub async fn put(&self, results: &[wire::Result]) -> Result<(), StoreError> {
+        self.append_parts(results.iter().map(wire::Result::encode_to_vec)).await
+    }
+
+    /// Appends records in order, no more at once than the store takes.
+    async fn append_parts(&self, records: impl Iterator<Item = Vec<u8>>) -> Result<(), StoreError> {
         let (mut part, mut size) = (Vec::new(), 0_usize);
-        for record in results.iter().map(wire::Result::encode_to_vec) {
+        for record in records {
             if size.saturating_add(record.len()) > APPEND_BYTES && !part.is_empty() {
                 self.0.append(std::mem::take(&mut part)).await?;
                 size = 0;

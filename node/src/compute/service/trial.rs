@@ -176,7 +176,7 @@ impl ComputeHandle {
     async fn stand(&self, process: Id, slot: u64, wanted: u64, turn: &Turn) -> Result<Standing, Refusal> {
         let mut held = self.slot(&process).lock_owned().await;
         while fold::advance(&self.tools, &mut held, process, wanted, Vec::new()).await? > 0 {}
-        held.keeper.kept().await?;
+        held.kept().await?;
         let live = Standing { seat: process, held };
         let state = live.fold()?;
         state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;

@@ -169,3 +169,16 @@ fn a_refused_entry_moves_no_cron() {
     assert_eq!(fold.head.next_slot, 1);
     fold.check(log.entries[1].clone()).map(|_| ()).expect("the tick is still the next one");
 }
+
+/// Without this whoever asks for those slots again would be told of the old trouble for ever.
+#[tokio::test]
+async fn a_fold_ahead_of_results_that_were_not_kept_is_not_used_again() {
+    let log = Log::new(&["one"]);
+    let mut held = Held { fold: Some(log.fold(None)), ..Held::default() };
+    *held.keeper.turn().await.unwrap() = Some(Code::Internal.refuse("the disk is full"));
+    assert_eq!(held.kept().await.unwrap_err().reason, "the disk is full");
+    assert!(held.fold.is_none(), "the next request reads it from the disk");
+    // As reading it does.
+    held.keeper.settled().await;
+    assert!(held.kept().await.is_ok());
+}

@@ -108,8 +108,7 @@ impl ResultStore {
     /// # Errors
     /// When the store fails.
     pub async fn put_filled(&self, results: &[wire::Result]) -> Result<(), StoreError> {
-        let record = |result: &wire::Result| [&[FILLED], result.encode_to_vec().as_slice()].concat().into();
-        self.0.append(results.iter().map(record).collect()).await.map(|_| ())
+        self.append_parts(results.iter().map(|result| [&[FILLED], result.encode_to_vec().as_slice()].concat())).await
     }
 
     /// The slots of a process that this node has no results of, if there are any.

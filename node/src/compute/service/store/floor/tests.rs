@@ -95,3 +95,16 @@ async fn results_go_on_after_a_floor_and_the_hole_before_it_can_be_filled() {
     store.put_filled(&rest).await.unwrap();
     assert_eq!((next(&store), hole(&store)), (13, None));
 }
+
+#[tokio::test]
+async fn a_page_of_large_results_is_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    store.put_floor(&process(), result(5, ""), Vec::new()).await.unwrap();
+    // Together more than the store takes in one append.
+    let large = "x".repeat(weft_storage::store::MAX_APPEND / 4);
+    let page: Vec<_> = (0..6).map(|slot| result(slot, &large)).collect();
+    store.put_filled(&page).await.unwrap();
+    assert_eq!(hole(&store), None);
+    assert_eq!(store.result(&process(), 4).unwrap().unwrap().outcome.len(), large.len());
+}
