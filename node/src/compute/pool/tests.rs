@@ -411,7 +411,7 @@ async fn a_full_pool_makes_room_although_the_live_process_is_next_but_many() {
         config.quantum = Duration::ZERO;
     });
     let module = counter();
-    let (gate, wait) = mpsc::channel::<()>();
+    let (gate, wait) = mpsc::sync_channel::<()>(1);
     let blocked = pool.submit(process(255), move |_, _| {
         let _ = wait.recv();
         Ok(Some(()))
