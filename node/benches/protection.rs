@@ -1,6 +1,6 @@
 //! What it costs that a message of an aos process can be undone: copies, going back, replays, roots, parking.
 //!
-//! `cargo bench --workspace --bench protection` (needs npm for the module). Processor time of one thread; all ways of
+//! `cargo bench --workspace --bench protection` (needs npm for the module; `-- WORD`: only workloads with it in their name). Processor time of one thread; all ways of
 //! protecting get the same messages in turns, so that what else the machine does weighs on all of them. The first column
 //! cannot undo anything beyond a replay of everything and is what the others are compared with.
 
@@ -14,9 +14,9 @@ use weft_node::compute::{Instance, Module, Parked, ReplayPolicy, on_evaluation_s
 #[path = "../tests/support/modules.rs"]
 mod modules;
 
-/// Turns of each way, and messages of a turn.
+/// Turns of each way, and messages of a turn (fewer of those that take long).
 const TURNS: usize = 6;
-const PER_TURN: usize = 40;
+const PER_TURN: [usize; 3] = [40, 40, 8];
 /// Messages after which a root is asked for, as the service does at the end of a window.
 const ROOT_EVERY: usize = 16;
 
@@ -26,11 +26,8 @@ const ALWAYS: ReplayPolicy = ReplayPolicy { messages: 1, ..NEVER };
 /// Ids of which no two are alike where Lua's hash looks, and the handlers of a token as it is usually written.
 const TOKEN: &str = r"
 local seed = 1
-local function id()
-  local text = {}
-  for i = 1, 43 do seed = (seed * 1103515245 + 12345) % 2147483648; text[i] = string.char(97 + (seed >> 16) % 26) end
-  return table.concat(text)
-end
+local function part() seed = seed * 6364136223846793005 + 1442695040888963407; return seed ~ (seed >> 29) end
+local function id() return string.format('%016x%016x', part(), part()) .. string.format('%016x', part()):sub(1, 11) end
 Balances = {}
 for i = 1, COUNT do Balances[id()] = '1000000000000' end
 Balances[Owner] = '1000000000000000000000'
@@ -113,8 +110,8 @@ struct Way {
 }
 
 impl Way {
-    fn turn(&mut self, work: &Work, timed: bool) {
-        for _ in 0..PER_TURN {
+    fn turn(&mut self, work: &Work, messages: usize, timed: bool) {
+        for _ in 0..messages {
             self.sent += 1;
             let fails = self.failing > 0 && self.sent.is_multiple_of(self.failing);
             let message = work.message(self.sent, fails);
@@ -147,19 +144,21 @@ fn processor() -> f64 {
 fn main() {
     on_evaluation_stack(|| {
         let module = modules::aos(&modules::engine(|_| {}));
+        let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
         let large = TOKEN.replace("COUNT", "100000");
-        for work in [
+        let works = [
             Work::new("ping", PING, "Ping"),
             Work::new("transfer among 1,000 balances", &TOKEN.replace("COUNT", "1000"), "Transfer"),
             Work::new("transfer among 100,000 balances", &large, "Transfer"),
-        ] {
-            measure(&module, &work);
+        ];
+        for (work, per_turn) in works.iter().zip(PER_TURN).filter(|(work, _)| work.name.contains(&only)) {
+            measure(&module, work, per_turn);
         }
     })
     .unwrap();
 }
 
-fn measure(module: &Module, work: &Work) {
+fn measure(module: &Module, work: &Work, per_turn: usize) {
     let way = |name, policy, failing, roots| {
         let instance = work.start(module, policy);
         Way { name, instance, failing, roots, sent: 0, each: Vec::new() }
@@ -176,7 +175,7 @@ fn measure(module: &Module, work: &Work) {
         way("all fail", usual, 1, false),
     ];
     for turn in 0..=TURNS {
-        ways.iter_mut().for_each(|way| way.turn(work, turn > 0));
+        ways.iter_mut().for_each(|way| way.turn(work, per_turn, turn > 0));
     }
     println!("\n{}", work.name);
     let least = mean(&ways[0].each);

@@ -8,6 +8,7 @@ mod arweave;
 mod bench;
 mod client;
 mod completions;
+mod conformance;
 mod connect;
 mod exit;
 mod item;
@@ -67,7 +68,7 @@ Exit codes:
     3  no such process, message, module or node
     4  the node, or one it needs, does not answer
     5  not done within the time allowed (it may still happen)
-    6  evaluated, and the process answered with an error
+    6  evaluated, and the process answered with an error, or (`process replay`) differs from what was attested
   130  interrupted";
 
 #[derive(Subcommand, Debug)]
@@ -101,6 +102,8 @@ enum Command {
     Status(status::Status),
     /// How fast and how large a network is on this machine
     Bench(bench::Bench),
+    /// Does this machine evaluate messages as every other?
+    Conformance(conformance::Conformance),
     /// Print completions for a shell
     Completions(completions::Completions),
 }
@@ -119,6 +122,7 @@ impl Command {
             Self::Market(c) => c.run().await,
             Self::Status(c) => c.run().await,
             Self::Bench(c) => c.run().await,
+            Self::Conformance(c) => c.run().await,
             Self::Completions(c) => c.run(),
         }
     }

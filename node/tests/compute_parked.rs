@@ -206,7 +206,7 @@ fn a_real_process_is_small() {
             assert_eq!(process.data("N = (N or 0) + 1; return N"), count.to_string());
         }
         let parked = process.instance.park().unwrap();
-        assert!(parked.as_bytes().len() < 384 << 10, "{} bytes", parked.as_bytes().len());
+        assert!(parked.as_bytes().len() < 320 << 10, "{} bytes", parked.as_bytes().len());
         let mut again = Instance::revive(&module, &parked).unwrap();
         let next = process.message("N = N + 1; return N");
         assert_eq!(again.apply(&next, &process.env), process.instance.apply(&next, &process.env));

@@ -136,7 +136,8 @@ impl Api {
 
     fn work(&self) -> Value {
         let log = self.log_store().stats();
-        let machine = &self.behind().compute.tools().machine;
+        let compute = self.behind().compute.tools();
+        let machine = &compute.machine;
         let results = machine.store.stats();
         let pool = machine.pool.stats();
         json!({
@@ -153,6 +154,7 @@ impl Api {
             "evicted_since_start": pool.evicted,
             "evaluations_waiting": pool.waiting,
             "engine_profile": machine.engine.profile().id(),
+            "compute_off": compute.off,
         })
     }
 

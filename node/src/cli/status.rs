@@ -75,6 +75,9 @@ async fn look(client: &Client) -> CliResult<Done> {
     for (name, line) in [("ordering", ordering(work)), ("compute", compute(work))] {
         table.row([name, &line]);
     }
+    if let Some(why) = field(work, "compute_off") {
+        table.row(["TROUBLE", &format!("compute is not offered: {}", table::printable(why))]);
+    }
     let anchor = status.get("anchor").unwrap_or(&Value::Null);
     for (name, line) in anchoring(anchor) {
         table.row([name, &line]);

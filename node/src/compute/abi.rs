@@ -63,6 +63,7 @@ fn type_name(ty: &ValType) -> &'static str {
 }
 
 /// The functions of one instance that a call needs.
+#[allow(clippy::large_enum_variant, reason = "one for each instance; a box would be one more step on every call")]
 pub(super) enum Abi {
     /// AO's convention.
     C { handle: Function, place: Place },
@@ -71,6 +72,7 @@ pub(super) enum Abi {
 }
 
 /// Where the texts of a call are put in AO's convention.
+#[allow(clippy::large_enum_variant, reason = "one for each instance; a box would be one more step on every call")]
 pub(super) enum Place {
     Stack { save: Function, alloc: Function, restore: Function, free: Option<Function> },
     Heap { malloc: Function, free: Option<Function> },

@@ -13,6 +13,7 @@
 mod abi;
 mod cache;
 mod config;
+pub mod conformance;
 mod engine;
 mod evaluation;
 mod host;

@@ -74,6 +74,8 @@ pub struct ComputeTools {
     pub machine: Machine,
     /// What moved.
     pub activity: ActivityLog,
+    /// Why this node does not offer compute although it has the role.
+    pub off: Option<String>,
 }
 
 /// Everything that evaluates and keeps results.

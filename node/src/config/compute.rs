@@ -20,6 +20,9 @@ pub struct ComputeConfig {
     pub threads: Option<NonZeroUsize>,
     /// Seconds after which a process that nobody asks is parked.
     pub idle_after_seconds: u64,
+    /// Whether a module that the node has not met is compiled by a quick compiler first, so that its first message does not wait
+    /// for the thorough one. On x86-64 only; `false`: never.
+    pub baseline: bool,
     /// States of processes on Arweave: `[compute.checkpoints]`.
     pub checkpoints: CheckpointConfig,
 }
@@ -31,6 +34,7 @@ impl Default for ComputeConfig {
             parked: Size(20 << 30),
             threads: None,
             idle_after_seconds: 300,
+            baseline: true,
             checkpoints: CheckpointConfig::default(),
         }
     }
@@ -112,6 +116,8 @@ mod tests {
     fn what_is_left_out_is_usual_and_what_is_unknown_is_named() {
         let config: ComputeConfig = toml::from_str("idle_after_seconds = 9").unwrap();
         assert_eq!((config.memory, config.parked, config.idle_after_seconds), (None, Size(20 << 30), 9));
+        let quick = |text: &str| toml::from_str::<ComputeConfig>(text).unwrap().baseline;
+        assert!(config.baseline && !quick("baseline = false"));
         let error = |text: &str| toml::from_str::<ComputeConfig>(text).unwrap_err().to_string();
         assert!(error("memroy = \"8 GiB\"").contains("memroy"));
         assert!(error("memory = 8").contains("memory"));

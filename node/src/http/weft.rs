@@ -141,7 +141,7 @@ pub(super) async fn log<D: Door>(
             members.insert("slot".into(), json!(entry.slot));
             members.insert("pure_assignment".into(), json!(entry.pure_assignment));
             if params.has("signed") {
-                members.insert("signed".into(), json!(b64::encode(&evaluators_entry(entry))));
+                members.insert("signed".into(), json!(b64::encode(evaluators_entry(entry))));
             }
         }
         shown.push(node);

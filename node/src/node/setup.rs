@@ -32,7 +32,7 @@ use crate::{
     api::{Api, Behind, Gauges, Identity},
     assigned::{Fetches, Finder},
     compute::{
-        Engine, EngineConfig,
+        Compilers, Engine, EngineConfig, conformance,
         service::{
             Checkpoints, ComputeHandle, ComputeTools, MAX_CHECKPOINT_BYTES, Machine, Modules, PublishRules, Publisher,
             ResultStore, Shelf,
@@ -255,7 +255,9 @@ pub(crate) fn engine_config(network: &Network, folder: PathBuf) -> EngineConfig 
 }
 
 fn engine(checked: &Checked, folders: &Folders) -> Result<Engine, NodeError> {
-    Engine::new(engine_config(&checked.network, folders.of("compiled"))).map_err(start_error("evaluation engine"))
+    let mut config = engine_config(&checked.network, folders.of("compiled"));
+    config.compilers = if checked.config.compute.baseline { Compilers::BaselineFirst } else { Compilers::Optimising };
+    Engine::new(config).map_err(start_error("evaluation engine"))
 }
 
 /// Starts everything; what has been started stops when the returned value is dropped.
@@ -345,7 +347,11 @@ async fn build(
         Scheduler::new(checked.network.id(), signer, stores.log.clone(), Arc::clone(&height));
     tasks.spawn(async move { ("scheduler", ended(scheduler.run().await)) });
     let engine = engine(checked, folders)?;
+    let off = conforms(&checked.config.roles).await?;
     let market = start_market(checked, folders, &engine, &peers, tasks)?;
+    if off.is_some() {
+        market.set_state(market::ProviderState::Maintenance).await;
+    }
     let anchor = start_anchor(checked, folders, &gateway)?;
     let messenger = start_messenger(
         Tools {
@@ -377,6 +383,7 @@ async fn build(
         market: market.clone(),
         machine,
         activity: activity.clone(),
+        off,
     });
     watch_stores(stores.results.clone(), messenger.store().clone(), tasks);
     if let Some(anchor) = anchor.clone() {
@@ -441,6 +448,24 @@ async fn build(
     };
     let behind = Behind { peers, directory, finder, messenger, compute, market, anchor, activity };
     Ok(Built { services, behind, height })
+}
+
+/// Whether this machine evaluates as it must, before it offers to: why not. The node goes on without that role.
+async fn conforms(roles: &[String]) -> Result<Option<String>, NodeError> {
+    if !roles.iter().any(|role| role == Role::Compute.name()) {
+        return Ok(None);
+    }
+    let checked = tokio::task::spawn_blocking(conformance::check).await.map_err(start_error("conformance check"))?;
+    Ok(match checked {
+        Ok(cases) => {
+            tracing::debug!(cases, "this machine evaluates as it must");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "compute is not offered; the other roles go on");
+            Some(error.to_string())
+        }
+    })
 }
 
 /// Where checkpoints of others are looked for, if this node takes any.

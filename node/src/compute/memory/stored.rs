@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use weft_protocol::Id;
+use zstd::zstd_safe::CParameter;
 
 use super::{GlobalValue, PAGE, snapshot::SnapshotError};
 
@@ -36,9 +37,7 @@ impl Stored {
         dictionary: &[u8],
     ) -> Result<Self, SnapshotError> {
         let body_bytes = body.len() as u64;
-        let compressed = zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)
-            .and_then(|mut compressor| compressor.compress(body))
-            .map_err(|error| SnapshotError::Node(error.to_string()))?;
+        let compressed = compressed(body, dictionary).map_err(|error| SnapshotError::Node(error.to_string()))?;
         let mut bytes = Vec::with_capacity(HEADER + compressed.len());
         bytes.extend_from_slice(magic);
         bytes.extend_from_slice(module.as_bytes());
@@ -90,6 +89,15 @@ impl Stored {
         }
         Ok(body)
     }
+}
+
+/// Fast compression that still finds what lies far back: by default it looks back half a MiB only, so that the dictionary
+/// is soon out of sight, and remembers too few places to find much in it.
+fn compressed(body: &[u8], dictionary: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)?;
+    compressor.set_parameter(CParameter::WindowLog(22))?;
+    compressor.set_parameter(CParameter::HashLog(17))?;
+    compressor.compress(body)
 }
 
 /// Bytes that a body begins with.

@@ -120,10 +120,10 @@ fn start(binary: &mut Binary<'_>) -> Result<Option<u32>, LoadError> {
 /// Whether the memory has 64-bit addresses.
 fn wide(wasm: &[u8]) -> Result<bool, LoadError> {
     for payload in Parser::new(0).parse_all(wasm) {
-        if let Payload::MemorySection(section) = payload.map_err(not_wasm)? {
-            for memory in section {
-                return Ok(memory.map_err(not_wasm)?.memory64);
-            }
+        if let Payload::MemorySection(section) = payload.map_err(not_wasm)?
+            && let Some(memory) = section.into_iter().next()
+        {
+            return Ok(memory.map_err(not_wasm)?.memory64);
         }
     }
     Ok(false)
