@@ -10,7 +10,7 @@ use super::{
 use crate::compute::config::MAX_CALLS_BACK;
 
 /// Fuel for a call from a host function into the module: looking the function up and asking for its type included.
-const FUEL_PER_CALL_BACK: u64 = 300;
+const FUEL_PER_CALL_BACK: u64 = 150;
 /// The module's names for "read the stack pointer" and "set it", old and new.
 pub(crate) const STACK_SAVE: [&str; 2] = ["emscripten_stack_get_current", "stackSave"];
 pub(crate) const STACK_RESTORE: [&str; 2] = ["_emscripten_stack_restore", "stackRestore"];

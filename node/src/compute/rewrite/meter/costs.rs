@@ -8,7 +8,7 @@ use crate::compute::rewrite::narrow::Module as Arities;
 pub(crate) const TABLE: &str = "weft-fuel-1: one unit an operator; block, else, end, nop, drop, return and unreachable none; \
      memory.copy, memory.fill and memory.init one more for 16 bytes; memory.grow 4096 more for a page, at most 65536 pages; a block with a type one more for each of its values, a call one for each result but the first, \
      a function one for two of its locals beyond 256; where ways part for at most 16 units, the longest of them; \
-     a call of the host 100, one back into the module 300, growing by the host 1000, a byte of a date's pattern 256";
+     a call of the host 100, one back into the module 150, growing by the host 1000, a byte of a date's pattern 256";
 
 /// A unit is paid for `1 << BYTES_SHIFT` bytes that an operator copies or fills, the rest is free.
 pub(super) const BYTES_SHIFT: u8 = 4;
