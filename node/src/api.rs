@@ -27,7 +27,8 @@ use crate::{
     directory::{Directory, LocateError, Located},
     door::{
         Accepted, Activity, Door, DoorError, Entry, ErrorKind, LogPage, LogRange, NodeRef, PassedOn, ProcessSummary,
-        ProcessView, Receipt, ResultsPage, ResultsRange, SlotResult, StateView, StatusView, Stored, Submitted,
+        ProcessView, PushedSlot, Receipt, ResultsPage, ResultsRange, SlotResult, StateView, StatusView, Stored,
+        Submitted,
     },
     market::MarketHandle,
     messenger::{MessengerHandle, Pushed},
@@ -98,6 +99,8 @@ struct Inner {
     pending: Mutex<submit::Pending>,
     /// Kibibytes that copies of memories may take.
     copies: Arc<Semaphore>,
+    /// Slots that may be pushed again at the same time.
+    pushing: Semaphore,
 }
 
 impl Api {
@@ -109,6 +112,7 @@ impl Api {
             recent: Mutex::new(LruCache::new(RECENT)),
             pending: Mutex::default(),
             copies: Arc::new(Semaphore::new(results::COPIES_KIB)),
+            pushing: Semaphore::new(push::PUSHING),
         }))
     }
 
@@ -269,6 +273,10 @@ impl Door for Api {
         wait: Duration,
     ) -> Result<Vec<Pushed>, DoorError> {
         self.push_entry(process, message, number, supplied, wait).await
+    }
+
+    async fn push_slot(&self, process: Id, slot: &SlotResult, first: u32) -> Result<PushedSlot, DoorError> {
+        self.push_all(process, slot, first).await
     }
 
     async fn pass(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {

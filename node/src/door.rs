@@ -196,6 +196,20 @@ pub struct ResultsPage {
     pub more: bool,
 }
 
+/// What one slot sends, delivered once more.
+#[derive(Clone, Debug, Default)]
+pub struct PushedSlot {
+    /// What became of its deliveries: (number of the entry, how it went).
+    pub done: Vec<(u32, Pushed)>,
+    /// Entries that give no delivery, with the reason; named with the first ones.
+    pub bad: Vec<(u32, String)>,
+    /// The first delivery that was left for another request.
+    pub next: Option<u32>,
+}
+
+/// Deliveries of a slot that one request has made again at most.
+pub const PUSHED_AT_ONCE: u32 = 64;
+
 /// The memory of a process.
 #[derive(Clone, Debug)]
 pub struct StateView {
@@ -419,6 +433,13 @@ pub trait Door: Clone + Send + Sync + 'static {
         supplied: Option<Value>,
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<Pushed>, DoorError>> + Send;
+    /// Delivers all that a slot sends once more, from its delivery number `first` on and at most [`PUSHED_AT_ONCE`].
+    fn push_slot(
+        &self,
+        process: Id,
+        slot: &SlotResult,
+        first: u32,
+    ) -> impl Future<Output = Result<PushedSlot, DoorError>> + Send;
     /// Hands a request for `path` on to the gateway (posting `body` as JSON, if there is one).
     fn pass(&self, path: String, body: Option<Bytes>) -> impl Future<Output = Result<PassedOn, DoorError>> + Send;
     /// Answers a GraphQL request from the gateway's index and from what this node knows before it. `door` is the address

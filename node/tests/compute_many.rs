@@ -44,7 +44,8 @@ fn process(number: u64) -> Id {
 
 fn increments(slots: std::ops::Range<u64>) -> Vec<Job> {
     let msg_json = modules::message(&[("Action", "Increment")], "");
-    let job = |slot| Job { slot, msg_json: msg_json.clone(), env_json: Arc::from("{}"), reads: Reads::none() };
+    let job =
+        |slot| Job { slot, msg_json: msg_json.clone(), env_json: Arc::from("{}"), reads: Reads::none(), root: false };
     slots.map(job).collect()
 }
 

@@ -53,7 +53,8 @@ fn exact(raw: &RawValue) -> Result<Value, Error> {
     }
 }
 
-fn write(value: &Value, out: &mut String) {
+/// Appends the canonical text of `value`.
+pub(crate) fn write(value: &Value, out: &mut String) {
     match value {
         Value::Array(items) => {
             out.push('[');
@@ -67,19 +68,31 @@ fn write(value: &Value, out: &mut String) {
         }
         Value::Object(members) => {
             let mut names: Vec<_> = members.iter().collect();
-            names.sort_by(|a, b| a.0.cmp(b.0));
+            names.sort_unstable_by(|a, b| a.0.cmp(b.0));
             out.push('{');
             for (i, (name, item)) in names.into_iter().enumerate() {
                 if i > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::String(name.clone()).to_string());
+                text(name, out);
                 out.push(':');
                 write(item, out);
             }
             out.push('}');
         }
+        Value::String(string) => text(string, out),
         scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// A string as `serde_json` writes it; most have nothing to escape and are copied.
+fn text(string: &str, out: &mut String) {
+    if string.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(string);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(string).unwrap_or_default());
     }
 }
 

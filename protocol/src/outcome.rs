@@ -3,6 +3,8 @@
 //! The member names are AO's (`Messages`, `Spawns`, `Assignments`, `Output`, `Error`); a failed slot has an empty outbox.
 //! Outcomes are hash-chained per process, so one signature over the newest chain value covers all before it.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -43,45 +45,31 @@ pub struct OutcomeError(String);
 impl Outcome {
     /// The outcome of a slot whose module answered `response`.
     pub fn from_response(response: &Value, fuel: u64) -> Self {
-        let list = |name| match response.get(name) {
-            Some(Value::Array(items)) => items.clone(),
-            _ => Vec::new(), // an empty Lua table may be written as {} or left out
-        };
-        let failed = response.get("Error").filter(|e| !matches!(e, Value::Null | Value::Bool(false)));
-        if let Some(error) = failed {
-            return Self::failed(error.clone(), fuel).bounded();
-        }
-        let outcome = Self {
-            output: response.get("Output").cloned().unwrap_or_else(|| json!("")),
-            messages: list("Messages"),
-            spawns: list("Spawns"),
-            assignments: list("Assignments"),
-            error: None,
-            fuel,
-        };
-        let count = outcome.messages.len() + outcome.spawns.len() + outcome.assignments.len();
-        if count > MAX_OUTBOX {
-            return Self::failed(
-                json!(format!("the outbox has {count} entries; at most {MAX_OUTBOX} are allowed")),
-                fuel,
-            );
-        }
-        outcome.bounded()
+        Written::of_response(response.clone(), fuel).outcome
     }
 
-    /// Itself, or the error that it is too large to be kept and sent on.
-    fn bounded(self) -> Self {
-        match self.encode().len() {
-            size if size > MAX_BYTES => {
-                Self::failed(json!(format!("the outcome has {size} bytes; at most {MAX_BYTES} are allowed")), self.fuel)
-            }
-            _ => self,
+    /// As the response has it, without looking at sizes.
+    fn taken(response: Value, fuel: u64) -> Self {
+        let Value::Object(mut members) = response else { return Self { output: json!(""), ..Self::empty(fuel) } };
+        if let Some(error) = members.remove("Error").filter(|e| !matches!(e, Value::Null | Value::Bool(false))) {
+            return Self::failed(error, fuel);
         }
+        let mut list = |name| match members.remove(name) {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(), // an empty Lua table may be written as {} or left out
+        };
+        let [messages, spawns, assignments] = LISTS.map(&mut list);
+        let output = members.remove("Output").unwrap_or_else(|| json!(""));
+        Self { output, messages, spawns, assignments, error: None, fuel }
+    }
+
+    fn empty(fuel: u64) -> Self {
+        Self { output: json!(""), messages: vec![], spawns: vec![], assignments: vec![], error: None, fuel }
     }
 
     /// The outcome of a slot that failed: no output, no outbox.
     pub fn failed(error: Value, fuel: u64) -> Self {
-        Self { output: json!(""), messages: vec![], spawns: vec![], assignments: vec![], error: Some(error), fuel }
+        Self { error: Some(error), ..Self::empty(fuel) }
     }
 
     /// AO's result document, as `/result` shows it.
@@ -100,21 +88,48 @@ impl Outcome {
 
     /// Canonical bytes: canonical JSON of [`Outcome::to_json`].
     pub fn encode(&self) -> String {
-        canonical::to_string(&self.to_json())
+        self.put().0
     }
 
-    /// Reads canonical bytes.
+    /// Writes the canonical bytes and says where the entries of each list lie in them, in the order of `LISTS`.
+    fn put(&self) -> (String, [Vec<Range<usize>>; 3]) {
+        let mut out = String::with_capacity(256);
+        let list = |out: &mut String, name: &str, entries: &[Value]| -> Vec<Range<usize>> {
+            out.push_str(name);
+            let place = |(index, entry)| {
+                if index > 0 {
+                    out.push(',');
+                }
+                let start = out.len();
+                canonical::write(entry, out);
+                start..out.len()
+            };
+            let places = entries.iter().enumerate().map(place).collect();
+            out.push(']');
+            places
+        };
+        // Members in the order of their names.
+        let assignments = list(&mut out, "{\"Assignments\":[", &self.assignments);
+        if let Some(error) = &self.error {
+            out.push_str(",\"Error\":");
+            canonical::write(error, &mut out);
+        }
+        out.push_str(",\"GasUsed\":");
+        out.push_str(&self.fuel.to_string());
+        let messages = list(&mut out, ",\"Messages\":[", &self.messages);
+        out.push_str(",\"Output\":");
+        canonical::write(&self.output, &mut out);
+        let spawns = list(&mut out, ",\"Spawns\":[", &self.spawns);
+        out.push('}');
+        (out, [messages, spawns, assignments])
+    }
+
+    /// Reads canonical bytes. Who also wants their hash or the outbox's leaves reads a [`Written`].
     ///
     /// # Errors
     /// When they are not JSON of an outcome.
     pub fn decode(bytes: &[u8]) -> Result<Self, OutcomeError> {
-        let value = canonical::parse(bytes).map_err(|e| OutcomeError(e.to_string()))?;
-        let fuel = value.get("GasUsed").and_then(Value::as_u64).ok_or_else(|| OutcomeError("no GasUsed".into()))?;
-        let outcome = Self::from_response(&value, fuel);
-        if outcome.encode().as_bytes() != bytes {
-            return Err(OutcomeError("not in canonical form".into()));
-        }
-        Ok(outcome)
+        Written::read(bytes).map(|written| written.outcome)
     }
 
     /// SHA-256 of the canonical bytes.
@@ -130,16 +145,101 @@ impl Outcome {
 
     /// Leaf hashes of the outbox, in leaf order. A leaf says which list its entry stands in and where.
     pub fn outbox_leaves(&self) -> Vec<Id> {
-        let lists = [&self.messages, &self.spawns, &self.assignments];
-        let numbered = lists.into_iter().enumerate().flat_map(|(list, entries)| {
-            entries.iter().enumerate().map(move |(index, entry)| (list, index, canonical::to_string(entry)))
-        });
-        numbered.map(|(list, index, entry)| outbox_leaf(list, index, &entry)).collect()
+        let (bytes, places) = self.put();
+        leaves(&bytes, &places)
     }
 
     /// Root over the outbox.
     pub fn outbox_root(&self) -> Id {
         merkle::root(&self.outbox_leaves())
+    }
+}
+
+fn leaves(bytes: &str, places: &[Vec<Range<usize>>; 3]) -> Vec<Id> {
+    let numbered = places.iter().enumerate().flat_map(|(list, entries)| {
+        entries
+            .iter()
+            .enumerate()
+            .map(move |(index, place)| (list, index, bytes.get(place.clone()).unwrap_or_default()))
+    });
+    numbered.map(|(list, index, entry)| outbox_leaf(list, index, entry)).collect()
+}
+
+/// An outcome with everything that follows from its canonical bytes, which are written once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    outcome: Outcome,
+    bytes: String,
+    hash: Id,
+    leaves: Vec<Id>,
+}
+
+impl Written {
+    /// The outcome of a slot whose module answered `response`: an outbox or an outcome that is too large is an error of the
+    /// slot.
+    pub fn of_response(response: Value, fuel: u64) -> Self {
+        let outcome = Outcome::taken(response, fuel);
+        let count = outcome.messages.len() + outcome.spawns.len() + outcome.assignments.len();
+        if count > MAX_OUTBOX {
+            let why = format!("the outbox has {count} entries; at most {MAX_OUTBOX} are allowed");
+            return Self::of(Outcome::failed(json!(why), fuel));
+        }
+        let (bytes, places) = outcome.put();
+        if bytes.len() > MAX_BYTES {
+            let why = format!("the outcome has {} bytes; at most {MAX_BYTES} are allowed", bytes.len());
+            return Self::of(Outcome::failed(json!(why), fuel));
+        }
+        Self { hash: Id::sha256(bytes.as_bytes()), leaves: leaves(&bytes, &places), outcome, bytes }
+    }
+
+    /// Of any outcome.
+    pub fn of(outcome: Outcome) -> Self {
+        let (bytes, places) = outcome.put();
+        Self { hash: Id::sha256(bytes.as_bytes()), leaves: leaves(&bytes, &places), outcome, bytes }
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// When they are not JSON of an outcome, or not in canonical form.
+    pub fn read(bytes: &[u8]) -> Result<Self, OutcomeError> {
+        let value = canonical::parse(bytes).map_err(|e| OutcomeError(e.to_string()))?;
+        let fuel = value.get("GasUsed").and_then(Value::as_u64).ok_or_else(|| OutcomeError("no GasUsed".into()))?;
+        let written = Self::of_response(value, fuel);
+        if written.bytes.as_bytes() != bytes {
+            return Err(OutcomeError("not in canonical form".into()));
+        }
+        Ok(written)
+    }
+
+    /// The outcome.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Its canonical bytes.
+    pub fn bytes(&self) -> &str {
+        &self.bytes
+    }
+
+    /// Its canonical bytes, to be kept.
+    pub fn into_bytes(self) -> bytes::Bytes {
+        self.bytes.into()
+    }
+
+    /// SHA-256 of the canonical bytes.
+    pub fn hash(&self) -> Id {
+        self.hash
+    }
+
+    /// As [`Outcome::outbox_leaves`].
+    pub fn outbox_leaves(&self) -> &[Id] {
+        &self.leaves
+    }
+
+    /// As [`Outcome::outbox_root`].
+    pub fn outbox_root(&self) -> Id {
+        merkle::root(&self.leaves)
     }
 }
 

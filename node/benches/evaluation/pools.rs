@@ -16,8 +16,13 @@ async fn rate(module: &Module, work: &Work, threads: usize, processes: usize, me
     let pool = Pool::new(config).unwrap();
     let env: Arc<str> = Arc::from(work.env.as_str());
     let jobs = |from: usize, messages: Vec<String>| -> Vec<Job> {
-        let job =
-            |(slot, msg_json)| Job { slot: slot as u64, msg_json, env_json: Arc::clone(&env), reads: Reads::none() };
+        let job = |(slot, msg_json)| Job {
+            slot: slot as u64,
+            msg_json,
+            env_json: Arc::clone(&env),
+            reads: Reads::none(),
+            root: false,
+        };
         (from..).zip(messages).map(job).collect()
     };
     let setup = work.setup(true);

@@ -8,11 +8,17 @@ use weft_protocol::{
     ans104::{DataItem, Profile},
     attestation::Attestation,
     canonical,
-    outcome::Outcome,
+    outcome::{Outcome, Written},
 };
 
-use super::{Api, DoorError, ErrorKind};
-use crate::messenger::{PushEnd, Pushed};
+use super::{Api, DoorError, ErrorKind, SlotResult};
+use crate::{
+    door::PushedSlot,
+    messenger::{PushEnd, Pushed},
+};
+
+/// Slots that are pushed again at the same time, on all requests of this node.
+pub(super) const PUSHING: usize = 4;
 
 impl Api {
     pub(super) async fn push_entry(
@@ -26,24 +32,27 @@ impl Api {
         let shown = self.result_of(process, message, bytes::Bytes::new(), wait).await?;
         let (attestation, outcome) = attested(&shown.attestation, &shown.result)?;
         if let Some(supplied) = supplied {
-            same_entry(&outcome, &supplied, number)?;
+            same_entry(outcome.outcome(), &supplied, number)?;
         }
         let refuse = |why: String| {
             let text = format!("entry {number} of slot {} of process {process} cannot be pushed: {why}", shown.slot);
             DoorError::new(ErrorKind::Unprocessable, text)
         };
-        if let Some(error) = &outcome.error {
+        let count = outcome.outbox_leaves().len();
+        if let Some(error) = &outcome.outcome().error {
             return Err(refuse(format!("the message failed and sends nothing: {error}")));
         }
-        if usize::try_from(number).unwrap_or(usize::MAX) >= outcome.outbox().len() {
-            let count = outcome.outbox().len();
+        if usize::try_from(number).unwrap_or(usize::MAX) >= count {
             return Err(DoorError::new(
                 ErrorKind::NotFound,
                 format!("slot {} of process {process} sends {count}: there is no number {number}", shown.slot),
             ));
         }
-        let pushed =
-            self.behind().messenger.push_again(&attestation, shown.attestation.clone(), &outcome, number).await;
+        let pushed = self
+            .behind()
+            .messenger
+            .push_again(&attestation, shown.attestation.clone(), outcome.outcome(), number)
+            .await;
         let pushed = pushed.map_err(refuse)?;
         match pushed.last().map(|last| (last.end, last.text.clone())) {
             Some((PushEnd::Refused, why)) => Err(refuse(why)),
@@ -56,12 +65,31 @@ impl Api {
     }
 }
 
+impl Api {
+    pub(super) async fn push_all(&self, process: Id, shown: &SlotResult, first: u32) -> Result<PushedSlot, DoorError> {
+        let lists = ["Messages", "Spawns", "Assignments"].map(|name| shown.result.get(name).and_then(Value::as_array));
+        if lists.into_iter().flatten().all(Vec::is_empty) {
+            return Ok(PushedSlot::default());
+        }
+        let Ok(_turn) = self.0.pushing.try_acquire() else {
+            let text = format!("this node is pushing {PUSHING} other slots again at the moment; try again");
+            return Err(DoorError::new(ErrorKind::Unavailable, text));
+        };
+        let (attestation, outcome) = attested(&shown.attestation, &shown.result)?;
+        let pushed = self.behind().messenger.push_slot(&attestation, &shown.attestation, &outcome, first).await;
+        pushed.map_err(|why| {
+            let text = format!("slot {} of process {process} cannot be pushed: {why}", shown.slot);
+            DoorError::new(ErrorKind::Unavailable, text)
+        })
+    }
+}
+
 /// What was attested, from a result that was checked; its outcome must still be the one that was signed.
-fn attested(raw: &bytes::Bytes, result: &Value) -> Result<(Attestation, Outcome), DoorError> {
+fn attested(raw: &bytes::Bytes, result: &Value) -> Result<(Attestation, Written), DoorError> {
     let wrong = |why: String| DoorError::new(ErrorKind::BadGateway, format!("the result cannot be pushed: {why}"));
     let item = DataItem::parse(raw.clone(), Profile::History).map_err(|e| wrong(e.to_string()))?;
     let attestation = Attestation::read(&item).map_err(|e| wrong(e.to_string()))?;
-    let outcome = Outcome::decode(canonical::to_string(result).as_bytes()).map_err(|e| wrong(e.to_string()))?;
+    let outcome = Written::read(canonical::to_string(result).as_bytes()).map_err(|e| wrong(e.to_string()))?;
     if attestation.verdict.outcome != outcome.hash() {
         return Err(wrong("its outbox is not shown to everybody, and is not pushed".to_owned()));
     }

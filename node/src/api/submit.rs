@@ -26,7 +26,8 @@ use crate::{
 /// Items larger than this are not gossiped: whoever needs them pulls them. A gossip item holds 64 KiB.
 const GOSSIPED_BYTES: usize = 60 << 10;
 
-/// How often a scheduler that cannot be reached is asked before its client is told so, and the pause in between.
+/// How often a scheduler that cannot be reached is asked before its client is told so, the first time included, and the pause
+/// in between.
 const TRIES: u32 = 5;
 const BREATH: Duration = Duration::from_millis(400);
 /// How long an accepted item is offered to its scheduler, and the pause in between.
@@ -57,7 +58,7 @@ impl Pending {
 
 /// Asks a scheduler again that broke off or could not be reached: an item has one slot however often it comes.
 async fn again<T, F: Future<Output = Result<T, CallError>>>(ask: impl Fn() -> F) -> Result<T, CallError> {
-    for _attempt in 1..TRIES {
+    for _attempt in 2..TRIES {
         match ask().await {
             Err(CallError::Unreachable { .. }) => tokio::time::sleep(BREATH).await,
             answer => return answer,
@@ -69,13 +70,19 @@ async fn again<T, F: Future<Output = Result<T, CallError>>>(ask: impl Fn() -> F)
 impl Api {
     pub(super) async fn submit_item(&self, raw: Bytes) -> Result<Submitted, DoorError> {
         let (item, process, scheduler) = self.checked(raw).await?;
-        self.gossip(process, &item).await;
         self.seal(process, &item, scheduler).await
     }
 
     async fn seal(&self, process: Id, item: &DataItem, scheduler: NodeKey) -> Result<Submitted, DoorError> {
         let request = wire::Submit { item: item.raw().clone(), proof: None };
-        let sealed = again(|| self.behind().peers.submit(scheduler, request.clone())).await;
+        let ask = || self.behind().peers.submit(scheduler, request.clone());
+        let mut sealed = ask().await;
+        if let Err(CallError::Unreachable { .. }) = sealed {
+            // Its client waits, and asks again if this node dies: only what waits longer is everybody's business.
+            self.gossip(process, item).await;
+            tokio::time::sleep(BREATH).await;
+            sealed = again(ask).await;
+        }
         let submitted = self.submitted(process, item.id(), &sealed.map_err(|e| call_error(&e))?)?;
         self.introduce(process, item).await?;
         Ok(submitted)
@@ -165,7 +172,7 @@ impl Api {
         }
     }
 
-    /// So that every seat has it even if this node dies now. Not needed for the order itself.
+    /// So that every seat has it even if this node dies before it is sealed. Not needed for the order itself.
     async fn gossip(&self, process: Id, item: &DataItem) {
         if item.raw().len() > GOSSIPED_BYTES {
             return;

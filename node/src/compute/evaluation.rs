@@ -3,6 +3,7 @@
 //! Where it sits: produced by [`super::Instance`]; the compute service turns it into an outcome and signs it.
 
 use serde_json::Value;
+use weft_protocol::Id;
 
 /// The outcome of one `handle` call.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Evaluation {
     pub fuel: u64,
     /// Whether the process's state moved on. If not, it is byte for byte what it was before.
     pub committed: bool,
+    /// The state root just after it, if its job asked for that.
+    pub root: Option<Id>,
 }
 
 /// Why a message has no response.

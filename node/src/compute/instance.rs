@@ -158,7 +158,7 @@ impl Instance {
                 return lost(&error);
             }
         }
-        Evaluation { result, fuel, committed }
+        Evaluation { result, fuel, committed, root: None }
     }
 
     /// Evaluates a message and undoes what it did, whatever came of it. `committed` is always false.
@@ -173,7 +173,7 @@ impl Instance {
         if let Err(error) = self.roll_back(unusable(&result)) {
             return lost(&error);
         }
-        Evaluation { result, fuel, committed: false }
+        Evaluation { result, fuel, committed: false, root: None }
     }
 
     /// The state root.
@@ -317,5 +317,5 @@ impl std::fmt::Debug for Instance {
 
 fn lost(error: &InstanceError) -> Evaluation {
     let result = Err(EvalError::new(EvalErrorKind::NodeFault, error.to_string()));
-    Evaluation { result, fuel: 0, committed: false }
+    Evaluation { result, fuel: 0, committed: false, root: None }
 }

@@ -33,6 +33,7 @@ mod checkpoints;
 mod fill;
 mod fold;
 mod follow;
+mod keep;
 mod modules;
 mod publish;
 mod rebuild;
@@ -47,7 +48,7 @@ pub use modules::{Loaded, ModuleError, Modules};
 pub use publish::{PublishRules, Publisher};
 pub use store::{Hole, ResultStore};
 
-use fold::Fold;
+use fold::Held;
 
 /// Processes whose position is remembered; a forgotten one is read from the store again.
 const KNOWN: NonZeroUsize = crate::bounds::at_least_one(20_000);
@@ -94,7 +95,7 @@ pub struct Machine {
     pub shelf: Shelf,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Fold>>>;
+type Slot = Arc<tokio::sync::Mutex<Held>>;
 
 /// A cheap handle on the compute service.
 #[derive(Clone)]
@@ -138,27 +139,34 @@ impl ComputeHandle {
             return Ok(wire::EvalPage { results: page });
         }
         let slot = self.slot(&process);
-        let mut fold = slot.lock().await;
+        let mut held = slot.lock().await;
         if let Some(hole) = self.tools.machine.store.hole(&process).map_err(store_fault)?.filter(|h| first < h.end) {
             fill::fill(&self.tools, process, hole, last).await?;
             return self.answer(&process, first, last);
         }
-        if adopt::adopt(&self.tools, from, process, first).await {
-            *fold = None;
+        if held.next_slot(&self.tools, &process).await? < first {
+            // What is being kept is no less there than what is on disk.
+            held.keeper.kept().await?;
+            if adopt::adopt(&self.tools, from, process, first).await {
+                held.fold = None;
+            }
         }
         let started = Instant::now();
         let mut entries = request.entries;
         loop {
-            let next = self.tools.machine.store.progress(&process).map_err(store_fault)?.next_slot;
+            let next = held.next_slot(&self.tools, &process).await?;
             if next > request.to_slot || (next > request.from_slot && started.elapsed() > ANSWER_AFTER) {
                 break;
             }
             let given = std::mem::take(&mut entries);
-            if fold::advance(&self.tools, &mut fold, process, request.to_slot, given).await? == 0 {
+            if fold::advance(&self.tools, &mut held, process, request.to_slot, given).await? == 0 {
                 break;
             }
         }
-        drop(fold);
+        // Whoever asks for the slots after these has them evaluated while these are being kept.
+        let keeper = held.keeper.clone();
+        drop(held);
+        keeper.kept().await?;
         self.answer(&process, first, last)
     }
 

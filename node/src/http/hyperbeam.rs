@@ -120,7 +120,7 @@ async fn answer<D: Door>(
     match call {
         Call::Info(keys) => read::info(app, &keys).await,
         Call::Build => Ok(read::build()),
-        Call::PushAgain { process, slot } => write::push_again(app, process, &slot).await,
+        Call::PushAgain { process, slot, first } => write::push_again(app, process, &slot, first.as_deref()).await,
         Call::Process(process) => read::process(app, process).await,
         Call::Slot { process, bare } => read::slot(app, process, bare).await,
         Call::Schedule { process, keys } => read::schedule(app, process, &Beside { keys: &keys, ..*beside }).await,

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use weft_protocol::{
     Id,
     attestation::Attestation,
-    crank::{self, Delivery, Outgoing},
-    outcome::Outcome,
+    crank::{self, Delivery, Kind, Outgoing},
+    outcome::{Outcome, Written},
 };
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     courier::{Parcel, Tried, to_scheduler},
     worker::parcels,
 };
+use crate::door::{PUSHED_AT_ONCE, PushedSlot};
 
 /// What became of one delivery.
 #[derive(Clone, Debug)]
@@ -83,6 +84,44 @@ impl MessengerHandle {
         Ok(pushed)
     }
 
+    /// Delivers again what an attested outbox asks for, from delivery number `first` on and at most [`PUSHED_AT_ONCE`].
+    ///
+    /// # Errors
+    /// Why nothing is delivered, for people.
+    pub async fn push_slot(
+        &self,
+        attestation: &Attestation,
+        signed: &Bytes,
+        outcome: &Written,
+        first: u32,
+    ) -> Result<PushedSlot, String> {
+        let (mut outgoing, bad) = crank::deliveries(attestation, outcome.outcome());
+        let mut pushed = PushedSlot::default();
+        let at_once = usize::try_from(PUSHED_AT_ONCE).unwrap_or(usize::MAX);
+        if first == 0 {
+            pushed.bad = bad.into_iter().take(at_once).map(|error| (error.leaf, error.reason)).collect();
+        }
+        let (from, to) = part(&outgoing, usize::try_from(first).unwrap_or(usize::MAX), at_once);
+        pushed.next = (to < outgoing.len()).then(|| u32::try_from(to).unwrap_or(u32::MAX));
+        outgoing.truncate(to);
+        let wanted = outgoing.split_off(from);
+        let (process, slot) = (attestation.subject.process, attestation.subject.slot);
+        let first_open = self.tools.store.cranked(&process).map_err(|fault| fault.to_string())?;
+        if is_on_its_way(slot, first_open) {
+            pushed.done = wanted.iter().map(|one| (one.leaf, on_its_way(one, process, slot))).collect();
+            return Ok(pushed);
+        }
+        for parcel in parcels(wanted, outcome.outbox_leaves(), signed) {
+            let mut next = Some(parcel);
+            while let Some(parcel) = next {
+                let one = self.push(&parcel).await;
+                next = parcel.then.filter(|_| one.end == PushEnd::Done).map(|then| *then);
+                pushed.done.push((parcel.outgoing.leaf, one));
+            }
+        }
+        Ok(pushed)
+    }
+
     async fn push(&self, parcel: &Parcel) -> Pushed {
         let (end, text) = match to_scheduler(&self.tools, parcel).await {
             Some(Tried::Answered(Delivered::Done, text)) => (PushEnd::Done, text),
@@ -92,6 +131,15 @@ impl MessengerHandle {
         };
         Pushed { id: id_of(&parcel.outgoing), end, text }
     }
+}
+
+/// Where the deliveries from number `first` on begin and end, at most `most` of them. A spawn and its notice go together: the
+/// notice only follows a spawn that was taken.
+fn part(outgoing: &[Outgoing], first: usize, most: usize) -> (usize, usize) {
+    let is_notice = |at: usize| outgoing.get(at).is_some_and(|one| one.id.kind == Kind::Spawned);
+    let from = first.saturating_sub(usize::from(is_notice(first))).min(outgoing.len());
+    let to = from.saturating_add(most).min(outgoing.len());
+    (from, to.saturating_sub(usize::from(is_notice(to))).max(from))
 }
 
 /// Whether a slot is the messenger's to deliver, when `first_open` is the first whose deliveries are not all answered.

@@ -10,7 +10,7 @@ use weft_protocol::{
     attestation::{Attestation, signer_key},
     crank::{self, Kind, Outgoing},
     keys::NodeKey,
-    outcome::{self, Outcome, Progress, chain_next},
+    outcome::{self, Progress, Written, chain_next},
     wire::{self, LogEntry},
 };
 use weft_storage::store::StoreError;
@@ -50,6 +50,12 @@ pub(super) struct Worker {
     pub tools: Arc<Tools>,
     pub courier: CourierHandle,
     pub target: watch::Receiver<Target>,
+}
+
+/// What a provider has answered.
+struct Asked {
+    provider: NodeKey,
+    page: wire::EvalPage,
 }
 
 /// Why a step gave nothing.
@@ -123,9 +129,36 @@ impl Worker {
         self.tools.peers.process(located.scheduler, &self.process).await.is_ok_and(|p| p.next_slot <= next)
     }
 
-    async fn evaluate(&self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {
-        let other = |why: String| Trouble::Other(why);
-        let lease = self.tools.lease(&self.process, located, &[]).await.map_err(other)?;
+    /// Has what is sealed evaluated, page after page: while one page is checked, kept and sent on, the next is evaluated.
+    async fn evaluate(&mut self, progress: Progress, located: &Located, target: &Target) -> Result<(), Trouble> {
+        let mut progress = progress;
+        let mut asked = self.ask(progress, located, target).await?;
+        loop {
+            let Some(last) = asked.page.results.last() else {
+                return Err(self.wrong(&asked.provider, "no results"));
+            };
+            let next = Progress { next_slot: last.slot.saturating_add(1), ..progress };
+            let target = self.target.borrow_and_update().clone();
+            // A page that is not what was asked for ends it.
+            let more = next.next_slot > progress.next_slot && next.next_slot < target.next_slot;
+            let ahead = async {
+                match more {
+                    true => Some(self.ask(next, located, &target).await),
+                    false => None,
+                }
+            };
+            let (ahead, kept) = tokio::join!(ahead, self.keep(progress, located, &asked));
+            progress = kept?;
+            match ahead {
+                Some(page) => asked = page?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Has the slots from `progress` on evaluated by whoever holds the lease.
+    async fn ask(&self, progress: Progress, located: &Located, target: &Target) -> Result<Asked, Trouble> {
+        let lease = self.tools.lease(&self.process, located, &[]).await.map_err(Trouble::Other)?;
         let most = SLOTS_AT_ONCE.min(lease.slots.max(1));
         let last = target.next_slot.min(progress.next_slot.saturating_add(most)).saturating_sub(1);
         let request = wire::Eval {
@@ -136,22 +169,32 @@ impl Worker {
             scheduler: key_bytes(&located.scheduler),
             entries: entries(target, progress.next_slot, last),
         };
-        let page = match self.tools.peers.eval(lease.provider, request).await {
-            Ok(page) => page,
-            Err(error) => return Err(self.failed(&lease.provider, &error)),
-        };
-        let checked = self.check(progress, located, &lease.provider, &page.results);
-        let outcomes = checked.map_err(|why| {
-            let why = format!("{} answered wrongly: {why}", self.tools.directory.name(&lease.provider));
-            self.tools.leases.drop_lease(&self.process, &why);
-            other(why)
-        })?;
-        self.tools.store.put_outcomes(&self.process, &page.results).await?;
+        match self.tools.peers.eval(lease.provider, request).await {
+            Ok(page) => Ok(Asked { provider: lease.provider, page }),
+            Err(error) => Err(self.failed(&lease.provider, &error)),
+        }
+    }
+
+    /// Checks a page, keeps it and sends on what its slots send; where the process stands then.
+    async fn keep(&self, progress: Progress, located: &Located, asked: &Asked) -> Result<Progress, Trouble> {
+        let checked = self.check(progress, located, &asked.provider, &asked.page.results);
+        let outcomes = checked.map_err(|why| self.wrong(&asked.provider, &why))?;
+        self.tools.store.put_outcomes(&self.process, &asked.page.results).await?;
         self.tools.leases.note_success(&self.process);
+        let mut progress = progress;
         for (attestation, raw, outcome) in outcomes {
+            let (slot, chain) = (attestation.subject.slot, attestation.verdict.chain_after);
+            progress = Progress { next_slot: slot.saturating_add(1), chain };
             self.crank(&attestation, raw, &outcome).await?;
         }
-        Ok(())
+        Ok(progress)
+    }
+
+    /// A provider whose answer does not hold loses the lease.
+    fn wrong(&self, provider: &NodeKey, why: &str) -> Trouble {
+        let why = format!("{} answered wrongly: {why}", self.tools.directory.name(provider));
+        self.tools.leases.drop_lease(&self.process, &why);
+        Trouble::Other(why)
     }
 
     /// A provider that did not evaluate: another one next time, unless the trouble is not its own.
@@ -181,7 +224,7 @@ impl Worker {
         located: &Located,
         provider: &NodeKey,
         results: &[wire::Result],
-    ) -> Result<Vec<(Attestation, bytes::Bytes, Outcome)>, String> {
+    ) -> Result<Vec<(Attestation, bytes::Bytes, Written)>, String> {
         if results.is_empty() {
             return Err("no results".into());
         }
@@ -195,7 +238,7 @@ impl Worker {
             if result.outcome.len() > outcome::MAX_BYTES {
                 return Err(format!("the outcome of slot {slot} has {} bytes", result.outcome.len()));
             }
-            let outcome = Outcome::decode(&result.outcome).map_err(|e| e.to_string())?;
+            let outcome = Written::read(&result.outcome).map_err(|e| e.to_string())?;
             let assignment = crate::verified::item(result.assignment.clone(), Profile::Strict)
                 .map_err(|e| format!("assignment of slot {slot}: {e}"))?;
             let assigned = Assignment::read(&assignment).map_err(|e| e.to_string())?;
@@ -238,17 +281,16 @@ impl Worker {
     }
 
     /// Hands a slot's deliveries to the courier; returns false if some had to be left for later.
-    async fn crank(&self, attestation: &Attestation, raw: bytes::Bytes, outcome: &Outcome) -> Result<bool, Trouble> {
-        let (outgoing, bad) = crank::deliveries(attestation, outcome);
+    async fn crank(&self, attestation: &Attestation, raw: bytes::Bytes, outcome: &Written) -> Result<bool, Trouble> {
+        let (outgoing, bad) = crank::deliveries(attestation, outcome.outcome());
         for error in bad {
             self.tools.activity.note("refused", Some(self.process), Some(attestation.subject.slot), error.to_string());
         }
         if outgoing.is_empty() {
             return Ok(true);
         }
-        let leaves = outcome.outbox_leaves();
         let mut all_done = true;
-        for parcel in parcels(outgoing, &leaves, &raw) {
+        for parcel in parcels(outgoing, outcome.outbox_leaves(), &raw) {
             let open = self.open(parcel)?;
             all_done &= open.is_none();
             if let Some(parcel) = open {
@@ -281,7 +323,7 @@ impl Worker {
             let Some(result) = self.tools.store.outcome(&self.process, slot)? else { break };
             let item = DataItem::parse(result.attestation.clone(), Profile::History);
             let attestation = item.ok().and_then(|item| Attestation::read(&item).ok());
-            let (Some(attestation), Ok(outcome)) = (attestation, Outcome::decode(&result.outcome)) else { break };
+            let (Some(attestation), Ok(outcome)) = (attestation, Written::read(&result.outcome)) else { break };
             contiguous &= self.crank(&attestation, result.attestation, &outcome).await?;
             tokio::task::yield_now().await; // a long rest must not hold up the other tasks of its thread
             if contiguous {

@@ -514,6 +514,15 @@ impl Door for Fake {
         Ok(vec![Pushed { id: message, end: PushEnd::Done, text }])
     }
 
+    async fn push_slot(&self, _process: Id, slot: &SlotResult, first: u32) -> Result<PushedSlot, DoorError> {
+        let many = |name: &str| slot.result[name].as_array().map_or(0, Vec::len);
+        let count = u32::try_from(many("Messages") + many("Spawns") + many("Assignments")).unwrap();
+        let text = |number| format!("entry {number} of slot {}", slot.slot);
+        let one = |number| (number, Pushed { id: slot.message, end: PushEnd::Done, text: text(number) });
+        let next = first.checked_add(PUSHED_AT_ONCE).filter(|next| *next < count);
+        Ok(PushedSlot { done: (first..count).take(64).map(one).collect(), bad: Vec::new(), next })
+    }
+
     async fn pass(&self, path: String, body: Option<Bytes>) -> Result<PassedOn, DoorError> {
         if path == "/tx_anchor" {
             return Ok(PassedOn { status: 200, kind: None, body: Bytes::from_static(b"an anchor") });

@@ -359,11 +359,15 @@ async fn what_a_slot_sends_is_pushed_again_and_nothing_is_sealed() {
         let pushed = answer["pushed"].as_array().unwrap();
         assert_eq!((status, &answer["slot"], pushed.len()), (200, &sealed["slot"], 2));
         for (number, one) in pushed.iter().enumerate() {
-            assert_eq!(one["text"], format!("entry {number} of slot 4, supplied: false"));
+            assert_eq!(one["text"], format!("entry {number} of slot 4"));
         }
     }
     assert_eq!(open.json(&format!("/{process}/slot/current")).await, json!(4));
     assert_eq!(open.post(&format!("/{process}/push&slot=9"), "").await.0, 404);
+    let (_, rest) = open.post(&format!("/{process}/push&slot=4&from=1"), "").await;
+    assert_eq!((rest["pushed"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    let (status, why) = open.post(&format!("/{process}/push&slot=4&from=all"), "").await;
+    assert!(status == 400 && why["error"].as_str().unwrap().contains("from"), "{why}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ const OTHER: &str = "18bm0r_euO1xGNsFtPRDhOQSWITtAlJhfGqeHGO4dXM";
 const PEER: &str = "FZYt6FXgYdogoX_ixr5LebLrAdcM8EGaGNDmilnBQe4";
 
 fn lua() -> Module {
-    modules::engine(|config| config.fuel_per_slot = 200_000_000)
+    modules::engine(|config| config.fuel_per_slot = 400_000_000)
         .load(WASM, "wasm32-unknown-emscripten4".parse().unwrap())
         .unwrap()
 }

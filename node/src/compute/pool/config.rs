@@ -77,6 +77,8 @@ pub struct Job {
     pub env_json: Arc<str>,
     /// What the module may read during this slot.
     pub reads: Arc<Reads>,
+    /// Whether the state root is wanted after it, whatever comes of it ([`Evaluation::root`]).
+    pub root: bool,
 }
 
 /// Why the pool did not do what it was asked.

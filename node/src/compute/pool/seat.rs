@@ -79,8 +79,16 @@ impl Seat {
         while let Some(job) = run.jobs.as_slice().first() {
             self.ready_for(job.slot, &run.module, turn)?;
             let instance = self.instance.as_mut().ok_or(PoolError::NotLoaded)?;
-            let evaluation = instance.apply_reading(&job.msg_json, &job.env_json, &job.reads);
-            if let Some(message) = node_fault(&evaluation) {
+            let mut evaluation = instance.apply_reading(&job.msg_json, &job.env_json, &job.reads);
+            let mut fault = node_fault(&evaluation);
+            if job.root && fault.is_none() {
+                match instance.root() {
+                    Ok(root) => evaluation.root = Some(root),
+                    // Only a lost state has none.
+                    Err(error) => fault = Some(error.to_string()),
+                }
+            }
+            if let Some(message) = fault {
                 let slot = job.slot;
                 if instance.is_lost() {
                     self.forget(turn);

@@ -50,7 +50,13 @@ fn process(number: u8) -> Id {
 fn jobs(slots: std::ops::Range<u64>, action: &str) -> Vec<Job> {
     let msg_json = serde_json::json!({"From": "me", "Tags": [{"name": "Action", "value": action}]}).to_string();
     slots
-        .map(|slot| Job { slot, msg_json: msg_json.clone(), env_json: Arc::from("{}"), reads: Reads::none() })
+        .map(|slot| Job {
+            slot,
+            msg_json: msg_json.clone(),
+            env_json: Arc::from("{}"),
+            reads: Reads::none(),
+            root: false,
+        })
         .collect()
 }
 
@@ -82,6 +88,24 @@ async fn slots_in_order() {
     assert_eq!((slot, pool.root(id).await.unwrap()), (3, (4, root)));
     assert!(pool.run(id, &module, Vec::new()).await.unwrap().is_empty());
     assert_eq!(pool.state(id), Some(4));
+}
+
+#[tokio::test]
+async fn a_job_that_asks_for_the_root_has_it_of_just_then() {
+    let (pool, module, id) = (pool(|_| {}), counter(), process(1));
+    let mut wanted = jobs(0..4, "Increment");
+    wanted[1].root = true;
+    wanted[3].root = true;
+    let done = pool.run(id, &module, wanted).await.unwrap();
+    let roots: Vec<_> = done.iter().map(|one| one.root).collect();
+    assert!(roots[0].is_none() && roots[2].is_none() && roots[1] != roots[3]);
+    assert_eq!(pool.root(id).await.unwrap(), (4, roots[3].unwrap()));
+    // A failed slot has the root of the state that it left as it was.
+    let mut failing = jobs(4..5, "Nonsense");
+    failing[0].root = true;
+    assert_eq!(pool.run(id, &module, failing).await.unwrap()[0].root, roots[3]);
+    pool.run(process(2), &module, jobs(0..2, "Increment")).await.unwrap();
+    assert_eq!(pool.root(process(2)).await.unwrap().1, roots[1].unwrap());
 }
 
 #[tokio::test]

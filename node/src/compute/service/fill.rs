@@ -79,15 +79,15 @@ async fn page(
             true => Some(tools.machine.pool.root(seat).await.map_err(pool_fault)?.1),
             false => None,
         };
-        for (step, outcome) in part.iter().zip(&outcomes) {
+        for (step, (outcome, _)) in part.iter().zip(outcomes) {
             let state_root = root.filter(|_| step.assignment.slot == end);
-            let attestation = fold::attest(tools, state, step, outcome, chain, state_root);
+            let attestation = fold::attest(tools, state, step, &outcome, chain, state_root);
             chain = attestation.verdict.chain_after;
             let item = attestation.sign(&tools.signer).map_err(|e| Code::Internal.refuse(e.to_string()))?;
             results.push(wire::Result {
                 process: id_bytes(&process),
                 slot: step.assignment.slot,
-                outcome: outcome.encode().into(),
+                outcome: outcome.into_bytes(),
                 attestation: item.raw().clone(),
                 assignment: step.item.raw().clone(),
             });

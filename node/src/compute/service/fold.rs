@@ -10,24 +10,26 @@ use weft_protocol::{
     cron::Class,
     message::{Content, Party, env_json, message_json},
     network::Network,
-    outcome::{Outcome, Progress, chain_next},
+    outcome::{Outcome, Progress, Written, chain_next, chain_start},
     refusal::Code,
     wire::{self, LogEntry, Refusal},
 };
 
-use super::{ComputeTools, Loaded, ModuleError, pool_fault, rebuild, store_fault, ticks::Ticks};
+use super::{
+    ComputeTools, Loaded, ModuleError,
+    keep::{self, Evaluated, Keeper},
+    pool_fault, rebuild, store_fault,
+    ticks::Ticks,
+};
 use crate::{
     assigned::reads_of,
     compute::{Engine, Evaluation, Job, Module, Reads},
     directory::Located,
-    network::Topic,
     scheduler::{entry_content, id_bytes},
 };
 
 /// Slots evaluated with one flush at most.
 const BATCH: u32 = 64;
-/// Attestations in one gossip item.
-const GOSSIPED: usize = 32;
 /// Windows between two checkpoints on disk.
 const SNAPSHOT_WINDOWS: u64 = 8;
 
@@ -36,6 +38,8 @@ const SNAPSHOT_WINDOWS: u64 = 8;
 pub struct Fold {
     /// The log up to which the live state has been evaluated.
     pub head: Head,
+    /// The outcome chain there.
+    pub chain: Id,
     /// Height the last assignment named.
     pub block_height: u64,
     /// The environment text.
@@ -55,43 +59,75 @@ pub(super) struct Step {
     pub reads: Arc<Reads>,
 }
 
-/// Evaluates the next slots of `process` up to `to_slot`, at most [`BATCH`]; how many there were.
+/// One process here: where it stands, and what of it is being kept.
+#[derive(Default)]
+pub struct Held {
+    /// `None` when it has to be read from the store.
+    pub fold: Option<Fold>,
+    /// Keeps what was evaluated.
+    pub(super) keeper: Keeper,
+}
+
+impl Held {
+    /// The slot to evaluate next.
+    pub async fn next_slot(&self, tools: &ComputeTools, process: &Id) -> Result<u64, Refusal> {
+        match &self.fold {
+            Some(fold) => Ok(fold.head.next_slot),
+            None => {
+                self.keeper.settled().await;
+                Ok(tools.machine.store.progress(process).map_err(store_fault)?.next_slot)
+            }
+        }
+    }
+
+    /// The fold as it stands; taken out, so that a fold left behind half-way is never used again.
+    async fn take(&mut self, tools: &ComputeTools, process: Id) -> Result<Fold, Refusal> {
+        match self.fold.take() {
+            Some(fold) => Ok(fold),
+            None => self.reread(tools, process).await,
+        }
+    }
+
+    async fn reread(&self, tools: &ComputeTools, process: Id) -> Result<Fold, Refusal> {
+        self.keeper.settled().await;
+        let progress = tools.machine.store.progress(&process).map_err(store_fault)?;
+        resume(tools, process, &progress).await
+    }
+}
+
+/// Evaluates the next slots of `process` up to `to_slot`, at most [`BATCH`]; how many there were. They are being kept when
+/// this returns: [`Keeper::kept`] waits for it.
 pub async fn advance(
-    tools: &ComputeTools,
-    fold: &mut Option<Fold>,
+    tools: &Arc<ComputeTools>,
+    held: &mut Held,
     process: Id,
     to_slot: u64,
     entries: Vec<LogEntry>,
 ) -> Result<usize, Refusal> {
-    let progress = tools.machine.store.progress(&process).map_err(store_fault)?;
-    if fold.as_ref().is_none_or(|f| f.head.next_slot != progress.next_slot) {
-        *fold = Some(resume(tools, process, &progress).await?);
-    }
-    let Some(state) = fold.as_mut() else { return Ok(0) };
-    if !is_live(tools, state, &process) {
+    let mut state = held.take(tools, process).await?;
+    if !is_live(tools, &state, &process) {
         let target = state.head.next_slot;
-        rebuild::rebuild(tools, state, process, process, target).await?;
+        rebuild::rebuild(tools, &mut state, process, process, target).await?;
     }
     let given = !entries.is_empty();
-    let steps = match next_steps(tools, state, &process, to_slot, entries).await {
+    let steps = match next_steps(tools, &mut state, &process, to_slot, entries).await {
         // What the messenger sent along may be wrong; the scheduler is the one to ask.
         Err(_) if given => {
-            *state = resume(tools, process, &progress).await?;
-            next_steps(tools, state, &process, to_slot, Vec::new()).await?
+            state = held.reread(tools, process).await?;
+            next_steps(tools, &mut state, &process, to_slot, Vec::new()).await?
         }
         steps => steps?,
     };
-    if steps.is_empty() {
-        return Ok(0);
-    }
     let count = steps.len();
-    let done = evaluate_and_keep(tools, state, process, progress, steps).await;
-    if done.is_err() {
+    if count > 0
+        && let Err(refusal) = evaluate_and_keep(tools, &mut state, &held.keeper, process, steps).await
+    {
         // The live state may be ahead of what was kept: drop both, the next request rebuilds them.
         forget(tools, process).await;
-        *fold = None;
+        return Err(refusal);
     }
-    done.map(|()| count)
+    held.fold = Some(state);
+    Ok(count)
 }
 
 /// Drops the live state. A pool too busy for that is noticed by its slot: it is then rebuilt all the same.
@@ -117,6 +153,7 @@ pub(super) async fn resume(tools: &ComputeTools, process: Id, progress: &Progres
     })?;
     let ticks = Ticks::new(tools, &located, progress.next_slot)?;
     let mut fold = Fold::at_start(&tools.network, &tools.machine.engine, located, &module, ticks);
+    fold.chain = progress.chain;
     fold.stand(tools, process, progress.next_slot)?;
     Ok(fold)
 }
@@ -133,7 +170,9 @@ impl Fold {
         let party = Party { owner: ticks.owner.clone(), ..Party::of(&located.item) };
         let module = module.within_limits(&party.tags, engine.profile());
         let env = env_json(&party, &module.party, &network.address()).into();
-        Self { head: Head::empty(located.item.id()), block_height: 0, env, module, located, ticks }
+        let process = located.item.id();
+        let (head, chain) = (Head::empty(process), chain_start(&process));
+        Self { head, chain, block_height: 0, env, module, located, ticks }
     }
 
     /// Sets the head to just before `next_slot`, up to which this node has results.
@@ -211,10 +250,18 @@ pub(super) async fn next_steps(
         return Ok(Vec::new());
     }
     let wanted = u32::try_from(to_slot.saturating_sub(from).saturating_add(1)).unwrap_or(BATCH).min(BATCH);
+    let wanted = wanted.min(until_checkpoint(from, window(tools)));
     let fits = given.first().and_then(slot_of) == Some(from);
     let entries = if fits { given } else { pull(tools, state, process, to_slot).await? };
     let limit = usize::try_from(wanted).unwrap_or(1);
     entries.into_iter().take(limit).map(|entry| state.check(entry)).collect()
+}
+
+/// Slots from `from` on up to where a checkpoint is due.
+fn until_checkpoint(from: u64, window: u64) -> u32 {
+    let every = window.saturating_mul(SNAPSHOT_WINDOWS).max(1);
+    let past = from.checked_rem(every).unwrap_or(0);
+    u32::try_from(every.saturating_sub(past)).unwrap_or(u32::MAX)
 }
 
 /// The scheduler's entries from the head on, up to `to_slot`, unchecked; at most [`BATCH`].
@@ -239,99 +286,78 @@ fn slot_of(entry: &LogEntry) -> Option<u64> {
     Some(Assignment::read(&item).ok()?.slot)
 }
 
+/// Slots in a window, which ends with a state root.
+fn window(tools: &ComputeTools) -> u64 {
+    u64::from(tools.network.parameters().window.max(1))
+}
+
 fn jobs(tools: &ComputeTools, state: &Fold, steps: &[Step]) -> Vec<Job> {
-    let network = tools.network.address();
+    let (network, window) = (tools.network.address(), window(tools));
     let job = |step: &Step| Job {
         slot: step.assignment.slot,
         msg_json: message_json(&step.content, &step.assignment, Some(&network)),
         env_json: state.env.clone(),
         reads: Arc::clone(&step.reads),
+        root: step.assignment.slot.saturating_add(1).is_multiple_of(window),
     };
     steps.iter().map(job).collect()
 }
 
 /// The outcome of an evaluation; a fault of this node is none.
-pub fn outcome_of(done: &Evaluation) -> Result<Outcome, Refusal> {
-    match &done.result {
-        Ok(response) => Ok(Outcome::from_response(response, done.fuel)),
-        Err(error) if error.kind.is_outcome() => Ok(Outcome::failed(error.message.clone().into(), done.fuel)),
-        Err(error) => Err(Code::Internal.refuse(error.message.clone())),
+pub fn outcome_of(done: Evaluation) -> Result<Written, Refusal> {
+    match done.result {
+        Ok(response) => Ok(Written::of_response(response, done.fuel)),
+        Err(error) if error.kind.is_outcome() => Ok(Written::of(Outcome::failed(error.message.into(), done.fuel))),
+        Err(error) => Err(Code::Internal.refuse(error.message)),
     }
 }
 
-/// Runs steps on the live state.
+/// Runs steps on the live state: the outcome of each, and at the end of a window the state root.
 pub(super) async fn run(
     tools: &ComputeTools,
     state: &Fold,
     process: Id,
     steps: &[Step],
-) -> Result<Vec<Outcome>, Refusal> {
+) -> Result<Vec<(Written, Option<Id>)>, Refusal> {
     let module: &Module = match &state.module.machine {
         Ok(module) => module,
-        Err(why) => return Ok(steps.iter().map(|_| Outcome::failed(why.clone().into(), 0)).collect()),
+        Err(why) => {
+            let failed = Written::of(Outcome::failed(why.clone().into(), 0));
+            return Ok(steps.iter().map(|_| (failed.clone(), None)).collect());
+        }
     };
     let done = tools.machine.pool.run(process, module, jobs(tools, state, steps)).await.map_err(pool_fault)?;
     if done.len() != steps.len() {
         return Err(Code::Internal.refuse("the pool answered for fewer slots than it was given"));
     }
-    done.iter().map(outcome_of).collect()
+    done.into_iter().map(|one| (one.root, one)).map(|(root, one)| Ok((outcome_of(one)?, root))).collect()
 }
 
 async fn evaluate_and_keep(
-    tools: &ComputeTools,
-    state: &Fold,
+    tools: &Arc<ComputeTools>,
+    state: &mut Fold,
+    keeper: &Keeper,
     process: Id,
-    progress: Progress,
     steps: Vec<Step>,
 ) -> Result<(), Refusal> {
-    let window = u64::from(tools.network.parameters().window.max(1));
-    let mut chain = progress.chain;
-    let mut results = Vec::with_capacity(steps.len());
-    // A window's root is taken just after its last slot: batches are cut there.
-    for part in steps.chunk_by(|step, _| (step.assignment.slot + 1) % window != 0) {
-        let outcomes = run(tools, state, process, part).await?;
-        let last = part.last().map_or(0, |step| step.assignment.slot);
-        let root = match (last + 1) % window == 0 && state.module.machine.is_ok() {
-            true => Some(window_root(tools, process, last + 1, window).await?),
-            false => None,
-        };
-        for (step, outcome) in part.iter().zip(&outcomes) {
-            let state_root = root.filter(|_| step.assignment.slot == last);
-            let attestation = attest(tools, state, step, outcome, chain, state_root);
-            chain = attestation.verdict.chain_after;
-            let item = attestation.sign(&tools.signer).map_err(|e| Code::Internal.refuse(e.to_string()))?;
-            results.push(wire::Result {
-                process: id_bytes(&process),
-                slot: step.assignment.slot,
-                outcome: outcome.encode().into(),
-                attestation: item.raw().clone(),
-                assignment: step.item.raw().clone(),
-            });
-        }
+    let outcomes = run(tools, state, process, &steps).await?;
+    let mut batch = Vec::with_capacity(steps.len());
+    for (step, (outcome, root)) in steps.into_iter().zip(outcomes) {
+        let attestation = attest(tools, state, &step, &outcome, state.chain, root);
+        state.chain = attestation.verdict.chain_after;
+        batch.push(Evaluated { attestation, outcome: outcome.into_bytes(), assignment: step.item.raw().clone() });
     }
-    tools.machine.store.put(&results).await.map_err(store_fault)?;
-    tell(tools, process, &results).await;
+    checkpoint_if_due(tools, state, process).await;
+    let turn = keeper.turn().await?;
+    keep::hand_over(tools, turn, process, batch);
     Ok(())
-}
-
-/// The state root just before `next_slot`, at the end of a window. Every few windows the state itself is kept as well: taken
-/// here, at a slot whose root is then signed, it can be used later.
-async fn window_root(tools: &ComputeTools, process: Id, next_slot: u64, window: u64) -> Result<Id, Refusal> {
-    let pool = &tools.machine.pool;
-    if !next_slot.is_multiple_of(window.saturating_mul(SNAPSHOT_WINDOWS)) {
-        return Ok(pool.root(process).await.map_err(pool_fault)?.1);
-    }
-    let (at, snapshot) = pool.snapshot(process).await.map_err(pool_fault)?;
-    let root = snapshot.root();
-    tools.machine.checkpoints.keep(process, at, snapshot);
-    Ok(root)
 }
 
 pub(super) fn attest(
     tools: &ComputeTools,
     state: &Fold,
     step: &Step,
-    outcome: &Outcome,
+    outcome: &Written,
     chain: Id,
     root: Option<Id>,
 ) -> Attestation {
@@ -351,7 +377,7 @@ pub(super) fn attest(
             chain_before: chain,
             chain_after: chain_next(&chain, &step.item.id(), &hash),
             outbox_root: outcome.outbox_root(),
-            fuel: outcome.fuel,
+            fuel: outcome.outcome().fuel,
             state_root: root,
         },
         pushed_for: step.assignment.terms.pushed_for.unwrap_or(step.assignment.message),
@@ -360,20 +386,16 @@ pub(super) fn attest(
     }
 }
 
-/// Attestations go out by gossip; a lost one costs nothing. (The anchor takes them from the store, see `feeder.rs`.)
-async fn tell(tools: &ComputeTools, process: Id, results: &[wire::Result]) {
-    use prost::Message as _;
-    // A gossip item holds 64 KiB; an attestation is about 1.2.
-    for part in results.chunks(GOSSIPED) {
-        let attestations = part.iter().map(|r| r.attestation.clone()).collect();
-        let body = Some(wire::gossip::Body::Attestations(wire::Attestations { attestations }));
-        let data = wire::Gossip { body }.encode_to_vec().into();
-        if let Err(error) = tools.peers.network().publish(Topic::Attestations, data).await {
-            tracing::debug!(%error, "attestations not gossiped");
-        }
+/// A batch never goes beyond the slot after which a checkpoint is due: the state that is kept is one whose root is signed.
+async fn checkpoint_if_due(tools: &ComputeTools, state: &Fold, process: Id) {
+    let due = state.head.next_slot.is_multiple_of(window(tools).saturating_mul(SNAPSHOT_WINDOWS));
+    if !due || state.module.machine.is_err() {
+        return;
     }
-    let last = results.last().map(|r| r.slot);
-    tools.activity.note("attested", Some(process), last, format!("{} slot(s) evaluated and signed", results.len()));
+    match tools.machine.pool.snapshot(process).await {
+        Ok((at, snapshot)) => tools.machine.checkpoints.keep(process, at, snapshot),
+        Err(error) => tracing::warn!(%process, %error, "no checkpoint; a restart replays more"),
+    }
 }
 
 #[cfg(test)]

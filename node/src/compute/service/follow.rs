@@ -180,14 +180,15 @@ impl Follower {
             msg_json: message_json(&step.content, &step.assignment, Some(&address)),
             env_json: self.fold.env.clone(),
             reads: Arc::clone(&step.reads),
+            root: false,
         };
         let jobs = steps.iter().map(job).collect();
         let done = self.pool.run(self.process(), module, jobs).await.map_err(|error| error.to_string())?;
         let one = |done| {
             let outcome = fold::outcome_of(done).map_err(|refusal| refusal.reason)?;
-            Ok((outcome.hash(), outcome.fuel))
+            Ok((outcome.hash(), outcome.outcome().fuel))
         };
-        done.iter().map(one).collect()
+        done.into_iter().map(one).collect()
     }
 
     /// What an attestation says otherwise of a slot than `found`; `None`: the same.

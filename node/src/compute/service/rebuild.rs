@@ -11,7 +11,7 @@ use weft_protocol::{
     Id,
     ans104::{DataItem, Profile},
     attestation::Attestation,
-    outcome::{Outcome, chain_next, chain_start},
+    outcome::{Written, chain_next, chain_start},
     refusal::Code,
     wire::Refusal,
 };
@@ -51,11 +51,12 @@ pub async fn rebuild(
             tokio::join!(fold::run(tools, state, seat, &steps), fold::pull(tools, state, &process, last));
         let outcomes = outcomes?;
         ahead = page.unwrap_or_default();
-        for (step, outcome) in steps.iter().zip(&outcomes) {
+        for (step, (outcome, _)) in steps.iter().zip(&outcomes) {
             chain = chain_next(&chain, &step.item.id(), &outcome.hash());
             compare(tools, &process, step, outcome, chain).await?;
         }
-        said.note(tools, state.head.next_slot, &outcomes);
+        let fuel = outcomes.iter().fold(0_u64, |sum, (one, _)| sum.saturating_add(one.outcome().fuel));
+        said.note(tools, state.head.next_slot, fuel);
     }
     Ok(())
 }
@@ -132,13 +133,13 @@ async fn compare(
     tools: &ComputeTools,
     process: &Id,
     step: &fold::Step,
-    outcome: &Outcome,
+    outcome: &Written,
     chain: Id,
 ) -> Result<(), Refusal> {
     let slot = step.assignment.slot;
     let kept = tools.machine.store.result(process, slot).map_err(store_fault)?;
     match kept {
-        Some(kept) if kept.outcome.as_ref() == outcome.encode().as_bytes() => return Ok(()),
+        Some(kept) if kept.outcome.as_ref() == outcome.bytes().as_bytes() => return Ok(()),
         Some(_) => {}
         // Before a checkpoint nothing was signed; at it the chain must be the attested one.
         None => {
@@ -175,8 +176,8 @@ impl Replay {
     }
 
     /// Notes what was evaluated up to `next` and says it when a second has passed, or at the end of a long one.
-    fn note(&mut self, tools: &ComputeTools, next: u64, outcomes: &[Outcome]) {
-        self.fuel = outcomes.iter().fold(self.fuel, |sum, outcome| sum.saturating_add(outcome.fuel));
+    fn note(&mut self, tools: &ComputeTools, next: u64, fuel: u64) {
+        self.fuel = self.fuel.saturating_add(fuel);
         let long = self.started.elapsed() >= SAY_EVERY;
         if self.said.elapsed() < SAY_EVERY && !(long && next >= self.to) {
             return;

@@ -21,12 +21,16 @@ use weft_protocol::{
     Id,
     keys::NodeKey,
     message::dry_run_json,
-    outcome::Outcome,
+    outcome::{Outcome, Written},
     refusal::Code,
     wire::{self, Refusal},
 };
 
-use super::{ComputeHandle, Fold, fold, id, market_refusal, pool_fault, rebuild, store_fault};
+use super::{
+    ComputeHandle,
+    fold::{self, Fold, Held},
+    id, market_refusal, pool_fault, rebuild, store_fault,
+};
 use crate::scheduler::id_bytes;
 
 /// Readers at once on this node.
@@ -88,12 +92,12 @@ impl Drop for Turn {
 /// A state to read from: the pool's seat that holds it and the fold that says where it stands.
 struct Standing {
     seat: Id,
-    fold: OwnedMutexGuard<Option<Fold>>,
+    held: OwnedMutexGuard<Held>,
 }
 
 impl Standing {
     fn fold(&self) -> Result<&Fold, Refusal> {
-        self.fold.as_ref().ok_or_else(|| Code::Unavailable.refuse("the process cannot be loaded; try again"))
+        self.held.fold.as_ref().ok_or_else(|| Code::Unavailable.refuse("the process cannot be loaded; try again"))
     }
 
     fn next_slot(&self) -> Result<u64, Refusal> {
@@ -120,7 +124,7 @@ impl ComputeHandle {
         Ok(wire::Result {
             process: id_bytes(&process),
             slot: standing.next_slot()?.saturating_sub(1),
-            outcome: Outcome::encode(&tried?).into(),
+            outcome: tried?.into_bytes(),
             ..wire::Result::default()
         })
     }
@@ -160,19 +164,20 @@ impl ComputeHandle {
         standing: &Standing,
         process: Id,
         caller: &serde_json::Value,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Written, Refusal> {
         let state = standing.fold()?;
         let text = dry_run_json(&process, caller, state.head.timestamp, state.block_height);
         let pool = &self.tools().machine.pool;
         let done = pool.dry_run(standing.seat, text, state.env.clone()).await.map_err(pool_fault)?;
-        fold::outcome_of(&done)
+        fold::outcome_of(done)
     }
 
     /// A state to read from: the live one if `slot` is `u64::MAX` or its last, else one replayed beside it.
     async fn stand(&self, process: Id, slot: u64, wanted: u64, turn: &Turn) -> Result<Standing, Refusal> {
         let mut held = self.slot(&process).lock_owned().await;
-        while fold::advance(self.tools(), &mut held, process, wanted, Vec::new()).await? > 0 {}
-        let live = Standing { seat: process, fold: held };
+        while fold::advance(&self.tools, &mut held, process, wanted, Vec::new()).await? > 0 {}
+        held.keeper.kept().await?;
+        let live = Standing { seat: process, held };
         let state = live.fold()?;
         state.module.machine.as_ref().map_err(|why| Code::BadModule.refuse(why.clone()))?;
         let next = state.head.next_slot;
@@ -197,8 +202,9 @@ impl ComputeHandle {
             return Err(refusal);
         }
         // Nobody else knows of this place: it goes with its reader.
-        let fold = super::Slot::new(tokio::sync::Mutex::new(Some(beside))).lock_owned().await;
-        Ok(Standing { seat, fold })
+        let held = Held { fold: Some(beside), ..Held::default() };
+        let held = super::Slot::new(tokio::sync::Mutex::new(held)).lock_owned().await;
+        Ok(Standing { seat, held })
     }
 
     /// What lies between the state after `slot` and the nearest kept before it must be a small part of a log.

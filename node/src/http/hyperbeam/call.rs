@@ -29,6 +29,8 @@ pub(in crate::http) enum Call {
         process: Id,
         /// Slot number or message id, as written.
         slot: String,
+        /// The first of its deliveries, as written (`from`).
+        first: Option<String>,
     },
     /// The process itself, shown.
     Process(Id),
@@ -188,7 +190,10 @@ fn of_node(rest: &[Step]) -> Result<Call, CallError> {
 fn push(process: Option<Id>, step: &Step) -> Call {
     let at_once = step.key("async").is_some_and(|value| !value.eq_ignore_ascii_case("false"));
     match (process, step.key("slot")) {
-        (Some(process), Some(slot)) => Call::PushAgain { process, slot: slot.to_owned() },
+        (Some(process), Some(slot)) => {
+            let first = step.key("from").map(str::to_owned);
+            Call::PushAgain { process, slot: slot.to_owned(), first }
+        }
         _ => Call::Submit { process, wait: !at_once },
     }
 }

@@ -19,13 +19,8 @@ use weft_protocol::{
 
 use super::read::{document, named, results};
 use crate::{
-    door::{Door, Submitted},
-    http::{
-        body,
-        error::ApiError,
-        gate::{App, RESULT_WAIT},
-        render,
-    },
+    door::{Door, PUSHED_AT_ONCE, Submitted},
+    http::{body, error::ApiError, gate::App, render},
 };
 
 /// How long the answer to a push waits for the outcome; what was sealed is evaluated however long it takes.
@@ -93,22 +88,30 @@ async fn outcome<D: Door>(app: &App<D>, sealed: &Submitted) -> Value {
 }
 
 /// Delivers once more all that a slot sends; what has been delivered before is found to be there.
-pub(super) async fn push_again<D: Door>(app: &App<D>, process: Id, slot: &str) -> Result<Response, ApiError> {
+pub(super) async fn push_again<D: Door>(
+    app: &App<D>,
+    process: Id,
+    slot: &str,
+    first: Option<&str>,
+) -> Result<Response, ApiError> {
+    let first = match first.map(|text| (text, text.parse::<u32>())) {
+        None => 0,
+        Some((_, Ok(first))) => first,
+        Some((text, Err(_))) => return Err(ApiError::field("from", text, "give the number of a delivery, from 0")),
+    };
     let found = named(app, process, slot, None).await?;
-    let many = |name: &str| found.result.get(name).and_then(Value::as_array).map_or(0, Vec::len);
-    let entries = ["Messages", "Spawns", "Assignments"].into_iter().map(many).fold(0, usize::saturating_add);
-    let mut pushed: Vec<Value> = Vec::new();
-    for number in 0..u32::try_from(entries).unwrap_or(u32::MAX) {
-        match app.door.push(process, found.message, number, None, RESULT_WAIT).await {
-            Ok(done) => {
-                pushed.extend(done.iter().map(|one| json!({ "number": number, "id": one.id, "text": one.text })))
-            }
-            Err(fault) => pushed.push(json!({ "number": number, "text": fault.reason })),
-        }
-    }
+    let done = app.door.push_slot(process, &found, first).await?;
+    let bad = done.bad.iter().map(|(number, why)| json!({ "number": number, "text": why }));
+    let pushed = done.done.iter().map(|(number, one)| json!({ "number": number, "id": one.id, "text": one.text }));
+    let pushed: Vec<Value> = pushed.chain(bad).collect();
     let mut answer = document(process, &found);
     if let Some(members) = answer.as_object_mut() {
         members.insert("pushed".into(), Value::Array(pushed));
+        if let Some(next) = done.next {
+            let text = format!("{PUSHED_AT_ONCE} deliveries a request: the rest with push&slot={slot}&from={next}");
+            members.insert("next".into(), json!(next));
+            members.insert("more".into(), json!(text));
+        }
     }
     Ok(Json(answer).into_response())
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 use weft_protocol::{
     attestation::{Subject, Verdict},
-    outcome::chain_start,
+    outcome::{Outcome, chain_start},
 };
 
 use super::*;

@@ -67,6 +67,7 @@ impl Log {
         let module = Loaded { party: Party::of(&self.process), machine: Err("not needed".to_owned()) };
         Fold {
             head: Head::empty(self.process.id()),
+            chain: weft_protocol::outcome::chain_start(&self.process.id()),
             block_height: 0,
             env: "{}".into(),
             module: module.into(),

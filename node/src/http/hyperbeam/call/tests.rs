@@ -37,7 +37,11 @@ fn what_others_ask_for() {
     let keys = vec![("from".to_owned(), "3".to_owned())];
     assert_eq!(asked("/PID~scheduler@1.0/schedule&from=3"), Call::Schedule { process: Some(process), keys });
     assert_eq!(asked("/PID/push&async"), Call::Submit { process: Some(process), wait: false });
-    assert_eq!(asked("/PID/push&slot=7"), Call::PushAgain { process, slot: "7".into() });
+    assert_eq!(asked("/PID/push&slot=7"), Call::PushAgain { process, slot: "7".into(), first: None });
+    assert_eq!(
+        asked("/PID/push&slot=7&from=64"),
+        Call::PushAgain { process, slot: "7".into(), first: Some("64".into()) }
+    );
     assert_eq!(asked("/PID~process@1.0/slot"), Call::Slot { process, bare: false });
     assert_eq!(asked("/PID~Process@1.0"), Call::Process(process));
     for path in ["/PID/compute=3/results/raw", "/PID/compute&slot+integer=3/results/raw"] {
