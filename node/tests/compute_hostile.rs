@@ -367,3 +367,55 @@ fn settings_out_of_range() {
     assert_eq!(one.profile().id(), modules::engine(|_| {}).profile().id());
     assert_ne!(one.profile().id(), two.profile().id());
 }
+
+#[test]
+fn work_of_the_host_is_paid_for_even_if_it_comes_to_nothing() {
+    let fuel = |import: &str, call: &str| {
+        let wat = format!(
+            r#"(module (import "env" {import}) (memory (export "memory") 2)
+                (func (export "malloc") (param i32) (result i32) (i32.const 8))
+                (func (export "handle") (param i32 i32) (result i32) (drop {call}) (i32.const 64))
+                (data (i32.const 64) "{{\"ok\":true,\"response\":{{\"Output\":\"fine\"}}}}")
+                (data (i32.const 4096) "{}"))"#,
+            "%c".repeat(30_000)
+        );
+        let module = engine().load(&wat::parse_str(wat).unwrap(), ModuleFormat::Emscripten32).unwrap();
+        on_evaluation_stack(|| {
+            let evaluation = Instance::new(&module).unwrap().apply("{}", "{}");
+            assert_eq!(evaluation.result.unwrap()["Output"], "fine");
+            evaluation.fuel
+        })
+        .unwrap()
+    };
+    // A text that does not fit after 20 000 of 30 000 conversions.
+    let text = "(call $h (i32.const 70000) (i32.const 500000) (i32.const 4096) (i32.const 128))";
+    assert!(fuel(r#""strftime" (func $h (param i32 i32 i32 i32) (result i32))"#, text) > 256 * 60_000);
+    assert!(
+        fuel(r#""emscripten_resize_heap" (func $h (param i32) (result i32))"#, "(call $h (i32.const -65536))") > 1000
+    );
+    assert!(fuel(r#""emscripten_get_now" (func $h (result f64))"#, "(call $h)") > 100);
+}
+
+/// The fuel of one message to a module with these functions whose `handle` does this.
+fn fuel_of(functions: &str, handle: &str) -> u64 {
+    let wat = format!(
+        r#"(module (memory (export "memory") 1) (func (export "alloc") (param i32) (result i32) (i32.const 1024)) {functions}
+            (func (export "handle") (param i32 i32 i32 i32) (result i64) {handle} (i64.const 0x1000000028))
+            (data (i32.const 16) "{{\"ok\":true,\"response\":{{\"Output\":\"fine\"}}}}"))"#
+    );
+    let module = load(&wat).unwrap();
+    on_evaluation_stack(|| Instance::new(&module).unwrap().apply("{}", "{}").fuel).unwrap()
+}
+
+#[test]
+fn values_that_are_moved_and_locals_that_are_cleared_are_paid_for() {
+    let many = 900;
+    let (types, values) = ("i64 ".repeat(many), "(i64.const 1)".repeat(many));
+    let drops = "drop ".repeat(many);
+    let given = format!("(func $many (result {types}) {values}) (func $on (result {types}) (call $many))");
+    assert!(fuel_of(&given, &format!("(call $on) {drops}")) > 3 * many as u64 - 10);
+    let block = format!("{values} (block (param {types}) (result {types})) {drops}");
+    assert!(fuel_of("", &block) > 3 * many as u64);
+    let locals = format!("(func $f (local {}) (local.set 9000 (i64.const 1)))", "i64 ".repeat(10_000));
+    assert!(fuel_of(&locals, "(call $f)") > 4000);
+}

@@ -151,7 +151,10 @@ fn baseline(engine: &wasmtime::Engine, wasm: &[u8]) -> Option<wasmtime::Module> 
     if largest_function(wasm)? > MAX_BASELINE_FUNCTION {
         return None;
     }
-    wasmtime::Module::new(engine, wasm)
+    // A panic of this compiler is a refusal like any other: the optimising one decides.
+    let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wasmtime::Module::new(engine, wasm)));
+    compiled
+        .ok()?
         .inspect_err(|error| tracing::debug!(error = %format!("{error:#}"), "not for the baseline compiler"))
         .ok()
 }

@@ -4,11 +4,13 @@
 use wasmtime::{Caller, Extern, Func, FuncType, Linker, Trap, Val, ValType};
 
 use super::{
-    Call, Host, HostError, Outcome, exported,
+    Call, FUEL_PER_CALL, Host, HostError, Outcome, charge, exported,
     function::{call_coerced, zero},
 };
 use crate::compute::config::MAX_CALLS_BACK;
 
+/// Fuel for a call from a host function into the module: looking the function up and asking for its type included.
+const FUEL_PER_CALL_BACK: u64 = 150;
 /// The module's names for "read the stack pointer" and "set it", old and new.
 pub(crate) const STACK_SAVE: [&str; 2] = ["emscripten_stack_get_current", "stackSave"];
 pub(crate) const STACK_RESTORE: [&str; 2] = ["_emscripten_stack_restore", "stackRestore"];
@@ -27,6 +29,7 @@ pub(super) fn define_invoke(linker: &mut Linker<Host>, name: &str, ty: FuncType)
     let result = ty.results().next();
     linker.allow_shadowing(true);
     let defined = linker.func_new(super::ENV, name, ty, move |mut caller, args, results| {
+        charge(&mut caller, FUEL_PER_CALL)?;
         let value = invoke(&mut caller, &dyn_call, args)?;
         if let (Some(slot), Some(ty)) = (results.first_mut(), &result) {
             *slot = value.filter(|value| value.ty_matches(ty)).unwrap_or_else(|| zero(ty));
@@ -107,6 +110,7 @@ fn first_of(caller: &mut Caller<'_, Host>, names: &[&str]) -> wasmtime::Result<F
 /// What a host function calls in the module: [`call_coerced`], with a bound on how many such calls are open at once. It is
 /// met at the same call on every machine, unlike the end of the native stack, and ends the evaluation like it.
 pub(super) fn call_back(caller: &mut Caller<'_, Host>, function: Func, args: &[Val]) -> wasmtime::Result<Option<Val>> {
+    charge(caller, FUEL_PER_CALL_BACK)?;
     let open = caller.data().calls_back;
     if open >= MAX_CALLS_BACK {
         return Err(Trap::StackOverflow.into());

@@ -31,6 +31,10 @@ use super::{
 pub(crate) use function::{Function, call_coerced};
 pub(crate) use jump::{STACK_RESTORE, STACK_SAVE};
 
+/// Fuel for a call of a host function beside what its work costs: leaving the module and coming back takes as long as
+/// hundreds of operators.
+const FUEL_PER_CALL: u64 = 100;
+
 /// Data of a store: the limits of one process, and what it has beside its memory during a slot.
 pub(crate) struct Host {
     max_memory_bytes: usize,
@@ -165,13 +169,7 @@ impl Call<'_, '_> {
     /// Charges fuel for work that the host does for the module: without it, host calls would be the cheap way to keep
     /// a node busy.
     pub(crate) fn charge(&mut self, fuel: u64) -> wasmtime::Result<()> {
-        let Some(global) = self.caller.data().fuel else {
-            return Err(HostError::Node("the fuel is not reachable".to_owned()).into());
-        };
-        let left = global.get(&mut *self.caller).i64().unwrap_or(0);
-        let left = left.saturating_sub(i64::try_from(fuel).unwrap_or(i64::MAX));
-        global.set(&mut *self.caller, Val::I64(left))?;
-        if left < 0 { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
+        charge(self.caller, fuel)
     }
 
     pub(crate) fn read<const N: usize>(&mut self, address: u64) -> wasmtime::Result<[u8; N]> {
@@ -229,6 +227,17 @@ impl Call<'_, '_> {
     pub(crate) fn word(&self) -> u64 {
         if self.wide { 8 } else { 4 }
     }
+}
+
+/// Takes fuel from the module that called.
+fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> wasmtime::Result<()> {
+    let Some(global) = caller.data().fuel else {
+        return Err(HostError::Node("the fuel is not reachable".to_owned()).into());
+    };
+    let left = global.get(&mut *caller).i64().unwrap_or(0);
+    let left = left.saturating_sub(i64::try_from(fuel).unwrap_or(i64::MAX));
+    global.set(&mut *caller, Val::I64(left))?;
+    if left < 0 { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
 }
 
 /// A host function: module, name, accepted numbers of parameters, function.
@@ -385,6 +394,7 @@ fn define(
     let result = ty.results().next();
     linker.allow_shadowing(true);
     let defined = linker.func_new(module, name, ty, move |mut caller, args, results| {
+        charge(&mut caller, FUEL_PER_CALL)?;
         let answer = function(&mut Call { caller: &mut caller, args, name, wide })?;
         if let (Some(slot), Some(ty)) = (results.first_mut(), &result) {
             *slot = answer.into_val(ty);

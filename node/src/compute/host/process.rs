@@ -6,6 +6,8 @@ use super::{Answer, Call, ENOSYS, HostError, Outcome};
 use crate::compute::module::ModuleFormat;
 
 const PAGE: u64 = 65_536;
+/// Fuel for asking for a larger memory, granted or not.
+const FUEL_PER_GROWTH: u64 = 1000;
 /// How far a growth may run ahead of what was asked for.
 const OVERGROWTH: f64 = 100_663_296.0;
 
@@ -54,6 +56,7 @@ pub(super) fn heap_max(call: &mut Call<'_, '_>) -> Outcome {
 /// Grows the memory to at least the requested size by emscripten's rule, which leaves room to spare and tries three
 /// times with less of it. The process can see the size, so the rule is part of the environment.
 pub(super) fn resize_heap(call: &mut Call<'_, '_>) -> Outcome {
+    call.charge(FUEL_PER_GROWTH)?;
     let requested = call.arg(0);
     let memory = call.memory()?;
     let old = memory.data_size(&*call.caller) as u64;

@@ -10,6 +10,9 @@ use super::{
 use crate::compute::config::CLOCK_MS;
 
 const FIELDS: usize = 36;
+/// Fuel for a byte of a pattern, half of a conversion that may make some thirty bytes. Paid first: a text that does not fit
+/// has cost as much.
+const FUEL_PER_PATTERN_BYTE: u64 = 256;
 
 pub(super) fn date_now(_: &mut Call<'_, '_>) -> Outcome {
     Ok(Answer::Float(CLOCK_MS as f64))
@@ -93,11 +96,12 @@ pub(super) fn strftime(call: &mut Call<'_, '_>) -> Outcome {
     let (to, size, pattern, time_at) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3));
     let time = read_fields(call, time_at)?;
     let pattern = c_string(call, pattern, 1 << 16)?;
+    call.charge((pattern.len() as u64).saturating_mul(FUEL_PER_PATTERN_BYTE))?;
     let limit = usize::try_from(size).unwrap_or(usize::MAX).min(1 << 20);
     let Some(mut text) = format::format(&pattern, &time, limit.saturating_sub(1)) else {
         return Ok(Answer::Int(0));
     };
-    call.charge((pattern.len() + text.len()) as u64)?;
+    call.charge(text.len() as u64)?;
     if text.len() >= limit {
         return Ok(Answer::Int(0));
     }

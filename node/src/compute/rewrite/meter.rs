@@ -24,7 +24,7 @@ use super::{
     depth,
     exceptions::{broken, type_byte},
     function::with_locals,
-    not_wasm,
+    narrow, not_wasm,
 };
 use crate::compute::module::LoadError;
 use costs::Length;
@@ -73,6 +73,8 @@ struct Context<'a> {
     fuel: u32,
     /// Whether the memory has 64-bit addresses.
     wide: bool,
+    /// How many values types and functions take and give.
+    arities: narrow::Module,
     /// Units that a site may take for operators that are not executed.
     slack: u64,
 }
@@ -88,7 +90,7 @@ fn charge_within(wasm: &[u8], slack: u64) -> Result<Vec<u8>, LoadError> {
     let mut binary = Binary::parse(wasm)?;
     let start = start(&mut binary)?;
     let open = open(wasm, &graph, start)?;
-    let context = Context { wasm, fuel: graph.globals, wide: wide(wasm)?, slack };
+    let context = Context { wasm, fuel: graph.globals, wide: wide(wasm)?, arities: narrow::read(wasm)?.0, slack };
     let bodies = charged(&context, &graph, &functions, &open)?;
     let mut section = Vec::new();
     write_leb(&mut section, bodies.len() as u32);
@@ -214,11 +216,18 @@ struct Work<'a> {
 impl Work<'_> {
     /// Decides how a function is paid for; `may_prepay` if that may be left to its callers.
     fn function(&mut self, index: usize, function: &Function<'_>, may_prepay: bool) -> Result<(), LoadError> {
-        let prepaid = |callee: u32| {
-            let own = callee.checked_sub(self.graph.imported);
-            own.and_then(|own| self.prepaid.get(own as usize)).copied().unwrap_or(0)
+        let beside = |operator: &Operator<'_>| {
+            let own = match operator {
+                Operator::Call { function_index } => function_index.checked_sub(self.graph.imported),
+                _ => None,
+            };
+            let prepaid = own.and_then(|own| self.prepaid.get(own as usize)).copied().unwrap_or(0);
+            prepaid.saturating_add(costs::of_values(operator, &self.context.arities))
         };
-        let sites = regions::sites(&function.body, &prepaid, self.context.slack)?;
+        let mut sites = regions::sites(&function.body, &beside, self.context.slack)?;
+        if let Some(entry) = sites.first_mut() {
+            entry.amount = entry.amount.saturating_add(costs::of_locals(function.locals()?));
+        }
         let total = sites.iter().fold(0_u64, |total, site| total.saturating_add(site.amount));
         if let ([_], true, Some(place)) = (&*sites, may_prepay && total <= MAX_PREPAID, self.prepaid.get_mut(index)) {
             *place = total;

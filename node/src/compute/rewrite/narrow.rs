@@ -39,7 +39,7 @@ const END: u8 = 0x0b;
 
 /// What the bodies need to know of the module.
 #[derive(Default)]
-struct Module {
+pub(super) struct Module {
     /// Numbers of parameters and results of each type.
     types: Vec<(usize, usize)>,
     /// Type of each function, the imported first.
@@ -52,11 +52,11 @@ struct Module {
 
 impl Module {
     /// Numbers of parameters and results of a function.
-    fn arity_of(&self, function: u32) -> Option<(usize, usize)> {
+    pub(super) fn arity_of(&self, function: u32) -> Option<(usize, usize)> {
         self.arity_of_type(*self.functions.get(function as usize)?)
     }
 
-    fn arity_of_type(&self, ty: u32) -> Option<(usize, usize)> {
+    pub(super) fn arity_of_type(&self, ty: u32) -> Option<(usize, usize)> {
         self.types.get(ty as usize).copied()
     }
 }
@@ -91,7 +91,8 @@ pub(super) fn narrow(wasm: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
     Ok(Some(binary.encode()))
 }
 
-fn read(wasm: &[u8]) -> Result<(Module, Option<DataSectionReader<'_>>), LoadError> {
+/// What bodies need to know of the module, and its data segments.
+pub(super) fn read(wasm: &[u8]) -> Result<(Module, Option<DataSectionReader<'_>>), LoadError> {
     let (mut module, mut data) = (Module::default(), None);
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(not_wasm)? {

@@ -83,8 +83,8 @@ struct Frame {
 
 /// What goes through a body.
 pub(super) struct Regions<'c> {
-    /// What a function costs that its callers pay for, by absolute index.
-    prepaid: &'c dyn Fn(u32) -> u64,
+    /// What an operator costs beside itself: the values that it moves, a function that its callers pay for.
+    beside: &'c dyn Fn(&Operator<'_>) -> u64,
     /// [`SLACK`], but for tests.
     slack: u64,
     sites: Vec<Site>,
@@ -92,14 +92,14 @@ pub(super) struct Regions<'c> {
     state: Option<State>,
 }
 
-/// The sites of a body, by place. The first is its entry; `prepaid` tells what calls cost beside the call.
+/// The sites of a body, by place. The first is its entry; `beside` tells what operators cost beside themselves.
 pub(super) fn sites(
     body: &wasmparser::FunctionBody<'_>,
-    prepaid: &dyn Fn(u32) -> u64,
+    beside: &dyn Fn(&Operator<'_>) -> u64,
     slack: u64,
 ) -> Result<Vec<Site>, LoadError> {
     let mut operators = body.get_operators_reader().map_err(not_wasm)?;
-    let mut regions = Regions { prepaid, slack, sites: Vec::new(), frames: Vec::new(), state: None };
+    let mut regions = Regions { beside, slack, sites: Vec::new(), frames: Vec::new(), state: None };
     regions.open(operators.original_position(), Kind::Entry);
     regions.enter(false, false);
     while !operators.eof() {
@@ -170,10 +170,7 @@ impl Regions<'_> {
 
     /// Adds the operator to a site that is executed exactly when it is.
     fn pay(&mut self, operator: &Operator<'_>, at: usize) {
-        let mut cost = u64::from(costs::of(operator));
-        if let Operator::Call { function_index } = operator {
-            cost = cost.saturating_add((self.prepaid)(*function_index));
-        }
+        let cost = u64::from(costs::of(operator)).saturating_add((self.beside)(operator));
         if self.state.as_ref().is_some_and(|state| !state.takes(cost, self.slack)) {
             self.open(at, Kind::Inside);
         }
