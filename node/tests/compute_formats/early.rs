@@ -110,8 +110,8 @@ fn a_minified_module_finds_all_that_it_imports() {
             let evaluation = instance.apply("{}", "{}");
             assert!(evaluation.committed, "{evaluation:?}");
             assert_eq!(evaluation.result.unwrap()["Output"], "2000-02-29 12:15:54");
-            // A million units of gas a call of malloc are no fuel.
-            assert!(evaluation.fuel < 10_000, "{}", evaluation.fuel);
+            // A million units of gas a call of malloc are no fuel; the calls to the host are.
+            assert!(evaluation.fuel < 20_000, "{}", evaluation.fuel);
         }
         assert_eq!(instance.memory_bytes(), 4 << 16);
     }

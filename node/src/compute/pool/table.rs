@@ -48,6 +48,8 @@ pub(super) enum Refused {
 
 /// Modules of processes on disk that are remembered, so that they can be asked without naming it.
 const MODULES: std::num::NonZeroUsize = crate::bounds::at_least_one(256);
+/// Parked processes known at most, about 100 MiB of table; those used longest ago go first, as where the disk is full.
+const MAX_FILES: usize = 1_000_000;
 /// Processes that are live and idle are left alone this long at least when memory gets scarce on the machine.
 const SETTLED: Duration = Duration::from_secs(1);
 /// Longest pause between two looks at processes that are live and idle.
@@ -72,6 +74,7 @@ pub(super) struct Table {
 
 /// What is on disk.
 struct Files {
+    /// At most [`MAX_FILES`]: `Table::evict` sees to it.
     known: LruCache<Id, Filed>,
     /// How many of them have an entry in the table as well.
     entered: usize,
@@ -308,7 +311,7 @@ impl Table {
 
     fn evict(&mut self, max_disk: u64) -> Vec<Id> {
         let mut gone = Vec::new();
-        while self.stats.parked_bytes > max_disk {
+        while self.stats.parked_bytes > max_disk || self.files.known.len() > MAX_FILES {
             let Some((process, _)) = self.files.known.peek_lru().map(|(id, filed)| (*id, *filed)) else { break };
             self.file(process, None);
             match self.entries.get_mut(&process) {

@@ -122,7 +122,7 @@ pub async fn adopt(tools: &ComputeTools, from: NodeKey, process: Id, wanted: u64
     let found = match Box::pin(find_checkpoints(&tools.machine.shelf.gateway, &process, &owners)).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::debug!(%process, error, "checkpoints cannot be looked for now; the log is evaluated");
+            tracing::debug!(%process, error, "checkpoints are out of reach; the log is evaluated");
             return false;
         }
     };
