@@ -23,7 +23,12 @@ const OTHER: &str = "18bm0r_euO1xGNsFtPRDhOQSWITtAlJhfGqeHGO4dXM";
 const PEER: &str = "FZYt6FXgYdogoX_ixr5LebLrAdcM8EGaGNDmilnBQe4";
 
 fn lua() -> Module {
-    modules::engine(|config| config.fuel_per_slot = 400_000_000)
+    lua_within(200_000_000)
+}
+
+/// With another bound on the fuel of a message.
+fn lua_within(fuel: u64) -> Module {
+    modules::engine(move |config| config.fuel_per_slot = fuel)
         .load(WASM, "wasm32-unknown-emscripten4".parse().unwrap())
         .unwrap()
 }
